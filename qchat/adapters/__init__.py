@@ -1,0 +1,1 @@
+"""One module per outside thing: processes, files, the database, the agents."""

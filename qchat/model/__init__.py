@@ -1,0 +1,1 @@
+"""Values and rules. Nothing here does I/O, awaits, or reads a clock."""

@@ -1,0 +1,1 @@
+"""Decisions: what happens to sessions and turns, and when."""

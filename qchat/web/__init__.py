@@ -1,0 +1,1 @@
+"""HTTP in, HTTP out: routes, handlers, streams. No paths, processes or SQL here."""
