@@ -1,0 +1,199 @@
+"""What can go wrong, as clients see it.
+
+::
+
+    QchatError
+    ├── ValidationError        400 VALIDATION_ERROR
+    ├── Forbidden              403 FORBIDDEN
+    ├── SessionNotFound        404 SESSION_NOT_FOUND
+    ├── TurnNotFound           404 TURN_NOT_FOUND
+    ├── EndpointNotFound       404 ENDPOINT_NOT_FOUND
+    ├── MethodNotAllowed       405 METHOD_NOT_ALLOWED
+    ├── SessionBusy            409 SESSION_BUSY
+    ├── Conflict               409 CONFLICT
+    ├── PayloadTooLarge        413 PAYLOAD_TOO_LARGE
+    ├── UnsupportedMediaType   415 UNSUPPORTED_MEDIA_TYPE
+    ├── RangeNotSatisfiable    416 RANGE_NOT_SATISFIABLE
+    ├── Overloaded             503 OVERLOADED
+    ├── StorageFull            507 STORAGE_FULL
+    ├── StorageUnavailable     503 STORAGE_UNAVAILABLE
+    ├── InternalError          500 INTERNAL_ERROR
+    └── TurnFailed             the turn's own code: QCLI_TIMEOUT 408, QCLI_AUTH_ERROR 401, ...
+
+Texts are Chinese by default, as existing clients expect; each class carries both languages.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class QchatError(Exception):
+    """The root: whatever a client is told instead of what it asked for."""
+
+    status: int = 500
+    code: str = "INTERNAL_ERROR"
+    zh: ClassVar[str] = "服务器内部错误"
+    en: ClassVar[str] = "internal error"
+    headers: Mapping[str, str] = {}
+
+    def __init__(self, details: Any = None, *, zh: str = "", en: str = "", **extra: Any) -> None:
+        self.texts = {"zh": zh or self.zh, "en": en or self.en}
+        self.details = details
+        self.extra = extra
+        super().__init__(self.texts["en"])
+
+    def to_json(self, lang: str) -> dict[str, Any]:
+        """``{error, code, http_status, details?}`` and what the error adds."""
+        found: dict[str, Any] = {
+            "error": self.texts[lang],
+            "code": self.code,
+            "http_status": self.status,
+            **self.extra,
+        }
+        if self.details is not None:
+            found["details"] = self.details
+        return found
+
+
+class ValidationError(QchatError):
+    """The request is not one that can be answered; nothing was done."""
+
+    status = 400
+    code = "VALIDATION_ERROR"
+    zh = "请求数据格式错误"
+    en = "the request is malformed"
+
+
+class Forbidden(QchatError):
+    """The request comes from a page or under a name that may not call the service."""
+
+    status = 403
+    code = "FORBIDDEN"
+    zh = "请求被拒绝"
+    en = "the request is not allowed"
+
+
+class SessionNotFound(QchatError):
+    """There is no such session, or it has ended."""
+
+    status = 404
+    code = "SESSION_NOT_FOUND"
+    zh = "指定的会话不存在"
+    en = "there is no such session"
+
+
+class TurnNotFound(QchatError):
+    """The session has no such turn."""
+
+    status = 404
+    code = "TURN_NOT_FOUND"
+    zh = "指定的对话轮次不存在"
+    en = "the session has no such turn"
+
+
+class EndpointNotFound(QchatError):
+    """No route has this path."""
+
+    status = 404
+    code = "ENDPOINT_NOT_FOUND"
+    zh = "请求的接口不存在"
+    en = "there is no such endpoint"
+
+
+class MethodNotAllowed(QchatError):
+    """The route exists, but not with this method."""
+
+    status = 405
+    code = "METHOD_NOT_ALLOWED"
+    zh = "请求方法不被允许"
+    en = "the method is not allowed here"
+
+
+class SessionBusy(QchatError):
+    """A turn of this session is running or waiting, and the caller did not ask to wait."""
+
+    status = 409
+    code = "SESSION_BUSY"
+    zh = "会话正在处理另一条消息，请稍后重试"
+    en = "the session is busy with another turn"
+
+
+class Conflict(QchatError):
+    """The request key already names a turn with another prompt."""
+
+    status = 409
+    code = "CONFLICT"
+    zh = "同一请求标识已用于另一条消息"
+    en = "this request key belongs to another prompt"
+
+
+class PayloadTooLarge(QchatError):
+    """The body is larger than any valid request."""
+
+    status = 413
+    code = "PAYLOAD_TOO_LARGE"
+    zh = "请求体过大"
+    en = "the request body is too large"
+
+
+class UnsupportedMediaType(QchatError):
+    """A body that acts must say that it is JSON, which no simple cross-site request can."""
+
+    status = 415
+    code = "UNSUPPORTED_MEDIA_TYPE"
+    zh = "请求体必须是 application/json"
+    en = "the body must be application/json"
+
+
+class RangeNotSatisfiable(QchatError):
+    """The range begins beyond the end."""
+
+    status = 416
+    code = "RANGE_NOT_SATISFIABLE"
+    zh = "请求的范围无效"
+    en = "the range cannot be satisfied"
+
+
+class Overloaded(QchatError):
+    """There is no room for more; it is worth trying again."""
+
+    status = 503
+    code = "OVERLOADED"
+    zh = "服务繁忙，请稍后重试"
+    en = "the service is at its limit, try again later"
+    headers = {"Retry-After": "5"}
+
+
+class StorageFull(QchatError):
+    """The disk is full; reading and deleting still work."""
+
+    status = 507
+    code = "STORAGE_FULL"
+    zh = "存储空间不足"
+    en = "the disk is full"
+
+
+class StorageUnavailable(QchatError):
+    """The base directory or the database cannot be used."""
+
+    status = 503
+    code = "STORAGE_UNAVAILABLE"
+    zh = "存储不可用"
+    en = "the storage cannot be used"
+    headers = {"Retry-After": "5"}
+
+
+class InternalError(QchatError):
+    """A mistake of ours."""
+
+
+class TurnFailed(QchatError):
+    """A turn that did not bring an answer, told to a caller that waited for one."""
+
+    def __init__(self, code: str, status: int, texts: dict[str, str], **extra: Any) -> None:
+        super().__init__(zh=texts["zh"], en=texts["en"], **extra)
+        self.code = code
+        self.status = status
+        # A browser repeats a request by itself after a 408 on a connection that is kept.
+        if status == 408:
+            self.headers = {"Connection": "close"}

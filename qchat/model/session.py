@@ -1,0 +1,28 @@
+"""A session: a directory, a private home and a list of turns."""
+
+import re
+from uuid import UUID
+
+from attrs import frozen
+
+_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def is_session_id(text: object) -> bool:
+    """Whether ``text`` is a UUID in canonical lower case; nothing else ever reaches a path."""
+    return isinstance(text, str) and _CANONICAL.fullmatch(text) is not None and bool(UUID(text))
+
+
+@frozen(kw_only=True)
+class Session:
+    """One row; times are seconds since the epoch."""
+
+    id: str
+    created: float
+    last_activity: float
+    message_count: int
+    """Prompts, and answers that are not empty."""
+    idle: float
+    """Seconds without activity that had been counted at the last sweep; below zero for activity since."""
+    expired: bool
+    """Forgotten, while its directory stays for the operator."""

@@ -1,0 +1,188 @@
+"""The settings: read once from the environment, then frozen. Nothing else reads the environment."""
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+from attrs import field, frozen
+
+
+class SettingsError(Exception):
+    """A variable has a value that is not allowed; the text is one line that names all three."""
+
+
+def _flag(text: str) -> bool:
+    value = {"true": True, "1": True, "yes": True, "on": True}.get(text.lower())
+    if value is None and text.lower() not in ("false", "0", "no", "off"):
+        raise ValueError
+    return bool(value)
+
+
+def _setting(
+    name: str, default: object, meaning: str, read: Callable[[str], object] = str, allowed: str = ""
+) -> Any:
+    """A field that is read from the variable ``name``; ``read`` raises ValueError for what is not allowed."""
+    return field(
+        default=default, metadata={"name": name, "read": read, "allowed": allowed, "meaning": meaning}
+    )
+
+
+def _flag_setting(name: str, default: bool, meaning: str) -> Any:
+    return _setting(name, default, meaning, _flag, "true or false")
+
+
+def _choice(name: str, default: str, choices: tuple[str, ...], meaning: str) -> Any:
+    def read(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError
+        return text.lower()
+
+    return _setting(name, default, meaning, read, "one of " + ", ".join(choices))
+
+
+def _number(
+    name: str,
+    default: float | None,
+    meaning: str,
+    *,
+    least: float,
+    most: float = float("inf"),
+    whole: bool = True,
+) -> Any:
+    def read(text: str) -> float:
+        value: float = int(text) if whole else float(text)
+        if not least <= value <= most:
+            raise ValueError
+        return value
+
+    kind = "a whole number" if whole else "a number"
+    bounds = f"of at least {least}" if most == float("inf") else f"from {least} to {most}"
+    return _setting(name, default, meaning, read, f"{kind} {bounds}")
+
+
+def _set(name: str, meaning: str) -> Any:
+    def read(text: str) -> frozenset[str]:
+        return frozenset(filter(None, (part.strip().lower() for part in text.split(","))))
+
+    return _setting(name, frozenset(), meaning, read, "a list, separated by commas")
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What the operator decided. Times are in seconds, sizes in bytes."""
+
+    host: str = _setting("HOST", "127.0.0.1", "address to listen on; loopback only, without access control")
+    port: int = _number("PORT", 8080, "port to listen on; 0 takes a free one", least=0, most=65535)
+    debug: bool = _flag_setting("DEBUG", False, "log at level debug")
+    sessions_base_dir: Path = _setting(
+        "SESSIONS_BASE_DIR", Path("sessions"), "base directory of the workspaces", Path
+    )
+    auto_cleanup_sessions: bool = _flag_setting(
+        "AUTO_CLEANUP_SESSIONS", True, "remove the directory of a session that expires"
+    )
+    session_expiry: float = _number(
+        "SESSION_EXPIRY", 3600.0, "seconds without activity until a session expires", least=60, whole=False
+    )
+    qcli_timeout: float = _number(
+        "QCLI_TIMEOUT", 600.0, "seconds that one turn may take", least=5, whole=False
+    )
+    max_history_length: int | None = _number(
+        "MAX_HISTORY_LENGTH", None, "caps message_count in a session's JSON; unlimited when unset", least=1
+    )
+    force_chinese: bool = _flag_setting(
+        "FORCE_CHINESE", False, "begin every prompt with 请用中文回答："
+    )
+    aws_default_region: str = _setting(
+        "AWS_DEFAULT_REGION", "us-east-1", "passed on to the agent"
+    )
+    agent: str = _choice(
+        "QCHAT_AGENT",
+        "auto",
+        ("auto", "q", "kiro", "local"),
+        "agent CLI; auto takes q or kiro-cli from PATH, else the local one",
+    )
+    output: str = _choice(
+        "QCHAT_OUTPUT", "markdown", ("markdown", "text", "raw"), "what the chunks of an answer carry"
+    )
+    cli_commands: str = _choice(
+        "QCHAT_CLI_COMMANDS",
+        "deny",
+        ("deny", "allow"),
+        "whether a prompt may be a command of the CLI (/quit, !ls)",
+    )
+    max_turns: int = _number("QCHAT_MAX_TURNS", 200, "turns that run at once", least=1)
+    max_queued: int = _number("QCHAT_MAX_QUEUED", 1000, "turns that wait; beyond it 503", least=0)
+    max_streams: int = _number("QCHAT_MAX_STREAMS", 2000, "event streams open at once; beyond it 503", least=1)
+    max_sessions: int = _number("QCHAT_MAX_SESSIONS", 100_000, "sessions; beyond it 503", least=1)
+    max_output_bytes: int = _number(
+        "QCHAT_MAX_OUTPUT_BYTES", 256 * 1024**2, "bytes that one turn may write", least=1024
+    )
+    max_message_chars: int = _number(
+        "QCHAT_MAX_MESSAGE_CHARS", 100_000, "characters of a prompt", least=1, most=1_000_000
+    )
+    shutdown_grace: float = _number(
+        "QCHAT_SHUTDOWN_GRACE", 5.0, "seconds that running turns get to end on shutdown", least=0, whole=False
+    )
+    heartbeat: float = _number(
+        "QCHAT_HEARTBEAT", 15.0, "seconds of silence after which a stream says ping", least=1, whole=False
+    )
+    stall_timeout: float = _number(
+        "QCHAT_STALL_TIMEOUT", 30.0, "seconds after which a reader that takes nothing is cut", least=1, whole=False
+    )
+    allowed_hosts: frozenset[str] = _set(
+        "QCHAT_ALLOWED_HOSTS", "more Host names that requests may carry, besides the address itself"
+    )
+    allowed_origins: frozenset[str] = _set(
+        "QCHAT_ALLOWED_ORIGINS", "more origins whose pages may call the service, such as https://portal.example"
+    )
+    lang: str = _choice("QCHAT_LANG", "zh", ("zh", "en"), "language of error texts")
+    log_file: Path | None = _setting("QCHAT_LOG_FILE", None, "file that the log goes to as well", Path)
+    log_format: str = _choice(
+        "QCHAT_LOG_FORMAT", "auto", ("auto", "console", "json"), "auto: console on a terminal, JSON otherwise"
+    )
+    inherited: Mapping[str, str] = field(factory=dict, repr=False)
+    """The environment that the service was started with: what agents may need of it is theirs to pick."""
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
+        """Read the settings.
+
+        :raises SettingsError: for a value that is not allowed.
+        """
+        values: dict[str, object] = {}
+        for variable in variables():
+            name = variable.metadata["name"]
+            text = env.get(name, "").strip()
+            if not text:
+                continue
+            try:
+                values[variable.name] = variable.metadata["read"](text)
+            except ValueError:
+                raise SettingsError(
+                    f"{name}={text!r} is not allowed: it takes {variable.metadata['allowed']}"
+                ) from None
+        settings = cls(**values, inherited=dict(env))  # type: ignore[arg-type]  # checked one by one
+        settings._refuse_open_door()
+        return settings
+
+    def _refuse_open_door(self) -> None:
+        """Whoever reaches the port can run commands: beyond loopback that needs access control."""
+        if self.host == "localhost":
+            return
+        try:
+            loopback = ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            loopback = False
+        if not loopback:
+            raise SettingsError(
+                f"HOST={self.host!r} is not allowed without access control, which this version does not"
+                " have: it takes a loopback address (127.0.0.1, ::1, localhost)"
+            )
+
+
+def variables() -> list["attrs.Attribute[Any]"]:
+    """The fields that are read from the environment, with their metadata: name, meaning, allowed."""
+    return [found for found in attrs.fields(Settings) if "name" in found.metadata]
