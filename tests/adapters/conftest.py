@@ -63,7 +63,7 @@ def in_child(function: Callable[[], None], uid: int | None) -> None:
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
         function()
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # whatever it is, the parent reports it
         with open(writer, "w", encoding="utf-8", errors="backslashreplace") as pipe:
             pipe.write(traceback.format_exc())
     finally:

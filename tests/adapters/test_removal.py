@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from qchat.adapters import removal
 from qchat.adapters.removal import Removal, remove_tree
 
 Run = Callable[[Callable[[], None]], None]
@@ -126,7 +125,7 @@ def test_where_directories_cannot_be_moved(place: Path, monkeypatch: pytest.Monk
     def refuse(*_: object, **__: object) -> None:
         raise OSError(18, "Invalid cross-device link")
 
-    monkeypatch.setattr(removal.os, "rename", refuse)
+    monkeypatch.setattr(os, "rename", refuse)
     assert remove(place) == Removal(True)
 
 
