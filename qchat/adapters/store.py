@@ -11,7 +11,7 @@ from typing import Any, Literal
 from attrs import define, frozen
 
 from qchat.adapters.database import Database
-from qchat.errors import Conflict, SessionBusy, SessionNotFound
+from qchat.errors import Conflict, Overloaded, SessionBusy, SessionNotFound
 from qchat.model.session import Session
 from qchat.model.turn import Ending, Form, Output, Turn
 
@@ -37,6 +37,8 @@ class Submission:
     """Whether to wait behind another turn of the session instead of being refused."""
     start: bool
     """Whether it may run at once, as far as the rest of the service goes."""
+    room: bool
+    """Whether it may wait, as far as the rest of the service goes."""
     repeat: Repeat
     """Which turns with the same prompt, running or just ended, a submission without a key joins."""
     form: Form
@@ -148,9 +150,15 @@ class Store:
         where = "session_id = ? AND number > ? ORDER BY number LIMIT ?"
         return _turns(self.db.reader, where, session_id, after, limit)
 
-    def unfinished_turns(self) -> list[Turn]:
-        """All that run or wait, of all sessions, in the order of submission."""
-        return _turns(self.db.reader, "state IN ('queued', 'running') ORDER BY created, number")
+    def unfinished_turns(self, session_id: str | None = None) -> list[Turn]:
+        """All that run or wait, of one session or of all, in the order of submission."""
+        where = "state IN ('queued', 'running') AND (?1 IS NULL OR session_id = ?1) ORDER BY created, number"
+        return _turns(self.db.reader, where, session_id)
+
+    def has_run_before(self, turn: Turn) -> bool:
+        """Whether an earlier turn of the session came so far as to start."""
+        where = "SELECT 1 FROM turns WHERE session_id = ? AND number < ? AND started IS NOT NULL LIMIT 1"
+        return self.db.reader.execute(where, (turn.session_id, turn.number)).fetchone() is not None
 
     def caller_turn(self, caller_key: tuple[str, str]) -> tuple[str, int] | None:
         """(session, number) of the turn that a request key without a session has named."""
@@ -216,6 +224,8 @@ def _begin_turn(connection: sqlite3.Connection, new: Submission) -> tuple[Turn, 
     if busy and not new.wait:
         raise SessionBusy(turn=busy.number)
     running = new.start and not busy
+    if not running and not new.room:
+        raise Overloaded()
     (number,) = connection.execute(
         "SELECT coalesce(max(number), 0) + 1 FROM turns WHERE session_id = ?", (new.session_id,)
     ).fetchone()
@@ -248,16 +258,17 @@ def _repeated(connection: sqlite3.Connection, new: Submission) -> Turn | None:
         return _one_turn(connection, "session_id = ? AND request_key = ?", new.session_id, new.request_key)
     if new.repeat == "never":
         return None
-    same = _one_turn(
-        connection,
-        "session_id = ? AND request_key IS NULL AND prompt = ? ORDER BY number DESC LIMIT 1",
-        new.session_id,
-        new.prompt,
-    )
-    if same is None or (new.repeat == "any" and not same.finished):
-        return same
-    recent = same.ending is not None and 0 <= new.now - same.ending.ended < REPEAT_SECONDS
-    return same if recent and new.repeat in ("any", same.state) else None
+    last = _turns(connection, "session_id = ? ORDER BY number DESC LIMIT 10", new.session_id)
+    return next((turn for turn in last if _is_repeat(turn, new)), None)
+
+
+def _is_repeat(turn: Turn, new: Submission) -> bool:
+    if turn.prompt != new.prompt:
+        return False
+    if turn.ending is None:
+        return new.repeat == "any"
+    recent = 0 <= new.now - turn.ending.ended < REPEAT_SECONDS
+    return recent and new.repeat in ("any", turn.state)
 
 
 def _touch(connection: sqlite3.Connection, session_id: str, now: float, idle: float, messages: int) -> None:

@@ -1,0 +1,83 @@
+"""qchat-server: settings, logging, run."""
+
+import argparse
+import asyncio
+import signal
+import sys
+
+from aiohttp import web
+
+import qchat
+from qchat import log
+from qchat.adapters.statedir import AlreadyRunning
+from qchat.app import create_app
+from qchat.context import CONTEXT
+from qchat.errors import QchatError
+from qchat.settings import Settings, SettingsError, variables
+
+SHUTDOWN_TIMEOUT = 1.0
+"""Seconds that handlers get when all streams and turns have been ended; aiohttp takes them twice."""
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT; a second signal hurries. Exits 2 for settings, 1 for surroundings."""
+    parser = argparse.ArgumentParser(
+        prog="qchat-server",
+        description="Serve the Amazon Q Developer CLI over HTTP. Settings come from the environment:",
+        epilog="\n".join(f"  {v.metadata['name']:24} {v.metadata['meaning']}" for v in variables()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"qchat {qchat.__version__}")
+    parser.parse_args()
+    try:
+        settings = Settings.from_env()
+    except SettingsError as error:
+        sys.exit(_complaint(error, 2))
+    log.configure(settings)
+    try:
+        asyncio.run(serve(settings))
+    except (AlreadyRunning, QchatError, OSError) as error:
+        sys.exit(_complaint(error, 1))
+
+
+def _complaint(error: Exception, code: int) -> int:
+    print(f"qchat-server: {error}", file=sys.stderr)
+    return code
+
+
+async def serve(settings: Settings) -> None:
+    """Run the service until a signal ends it."""
+    app = create_app(settings)
+    runner = web.AppRunner(
+        app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT, access_log=None
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _on_signal, app, stop)
+    try:
+        await runner.setup()
+        site = web.TCPSite(runner, settings.host.strip("[]"), settings.port)
+        await site.start()
+        _introduce(app, runner)
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+
+
+def _on_signal(app: web.Application, stop: asyncio.Event) -> None:
+    if stop.is_set():
+        app[CONTEXT].turns.hurry()
+    stop.set()
+
+
+def _introduce(app: web.Application, runner: web.AppRunner) -> None:
+    ctx = app[CONTEXT]
+    host, port = runner.addresses[0][:2]
+    host = f"[{host}]" if ":" in host else host
+    print(f"Listening on  http://{host}:{port}")
+    print(f"Agent         {ctx.launcher.describe()}")
+    print(f"Sessions in   {ctx.state.base}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The application: routes, middlewares, lifetimes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from aiohttp import web
+
+from qchat.adapters.statedir import StateDir
+from qchat.context import CONTEXT, Context
+from qchat.settings import Settings
+from qchat.web.middleware import errors_as_json
+from qchat.web.routes import add_routes
+from qchat.web.security import guard
+
+MAX_BODY_BYTES = 1024 * 1024
+
+
+def create_app(settings: Settings) -> web.Application:
+    """Build the service. Its base directory is locked here and unlocked on cleanup.
+
+    :raises StorageUnavailable: when the base directory cannot be used.
+    :raises AlreadyRunning: when another service owns it.
+    """
+    state = StateDir.open(settings.sessions_base_dir)
+    state.lock()
+    ctx = Context.build(settings, state)
+    app = web.Application(
+        # A character may take twelve bytes in JSON.
+        client_max_size=max(MAX_BODY_BYTES, 12 * settings.max_message_chars),
+        middlewares=[errors_as_json(settings), guard(settings)],
+    )
+    app[CONTEXT] = ctx
+    add_routes(app)
+
+    app.on_shutdown.append(_end_streams_and_turns)
+    app.cleanup_ctx.extend((_lock, _processes, _rows, _turns, _upkeep))
+    return app
+
+
+# Each lifetime acquires, yields, and releases; they are released in reverse order.
+
+
+async def _end_streams_and_turns(app: web.Application) -> None:
+    app[CONTEXT].feed.close()
+    await app[CONTEXT].turns.close()  # here, so that who waits for an answer still gets it
+
+
+async def _lock(app: web.Application) -> AsyncIterator[None]:
+    yield
+    app[CONTEXT].state.unlock()
+
+
+async def _processes(app: web.Application) -> AsyncIterator[None]:
+    spawner = app[CONTEXT].spawner
+    spawner.start()  # early, while this process is small
+    yield
+    spawner.stop()
+
+
+async def _rows(app: web.Application) -> AsyncIterator[None]:
+    database = app[CONTEXT].database
+    database.open()
+    yield
+    database.close()
+
+
+async def _turns(app: web.Application) -> AsyncIterator[None]:
+    ctx = app[CONTEXT]
+    await ctx.sessions.adopt()
+    await ctx.turns.recover()
+    yield
+
+
+async def _upkeep(app: web.Application) -> AsyncIterator[None]:
+    ctx = app[CONTEXT]
+    works = (ctx.janitor.run(), ctx.janitor.empty_trash(), ctx.turns.sync_transcripts())
+    tasks = [asyncio.create_task(work) for work in works]
+    yield
+    ctx.janitor.stop()
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

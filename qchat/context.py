@@ -1,0 +1,109 @@
+"""Everything that handlers need, frozen, and the one place that builds it."""
+
+from typing import Self
+
+from aiohttp import web
+from attrs import frozen
+
+from qchat.adapters.database import Database
+from qchat.adapters.files import Files
+from qchat.adapters.launcher import Launcher
+from qchat.adapters.process import Spawner
+from qchat.adapters.schema import MIGRATIONS
+from qchat.adapters.statedir import StateDir
+from qchat.adapters.store import Store
+from qchat.model.frame import Framer
+from qchat.service.chat import Chat
+from qchat.service.feed import Feed
+from qchat.service.history import History
+from qchat.service.idle import IdleClock
+from qchat.service.janitor import Janitor
+from qchat.service.sessions import Sessions
+from qchat.service.turns import Turns
+from qchat.settings import Settings
+
+
+@frozen(kw_only=True)
+class Context:
+    """The collaborators of one running service."""
+
+    settings: Settings
+    state: StateDir
+    database: Database
+    store: Store
+    files: Files
+    spawner: Spawner
+    launcher: Launcher
+    framer: Framer
+    feed: Feed
+    turns: Turns
+    sessions: Sessions
+    chat: Chat
+    history: History
+    janitor: Janitor
+
+    @classmethod
+    def build(cls, settings: Settings, state: StateDir) -> Self:
+        """Build the collaborators; nothing is opened or started."""
+        database = Database(state.database, MIGRATIONS, on_full=state.drop_ballast)
+        store = Store(database)
+        framer = Framer(settings.lang)
+        idle = IdleClock()
+        spawner = Spawner(inherit=(state.lock_fd,))
+        launcher = Launcher.create(settings, state)
+        feed = Feed(
+            find=store.turn,
+            transcript=state.transcript,
+            framer=framer,
+            max_streams=settings.max_streams,
+            heartbeat=settings.heartbeat,
+        )
+        turns = Turns(
+            settings=settings,
+            store=store,
+            state=state,
+            feed=feed,
+            idle=idle,
+            spawner=spawner,
+            launcher=launcher,
+        )
+        sessions = Sessions(
+            store=store,
+            state=state,
+            feed=feed,
+            turns=turns,
+            idle=idle,
+            max_sessions=settings.max_sessions,
+        )
+        return cls(
+            settings=settings,
+            state=state,
+            database=database,
+            store=store,
+            files=Files(state.base),
+            spawner=spawner,
+            launcher=launcher,
+            framer=framer,
+            feed=feed,
+            turns=turns,
+            sessions=sessions,
+            chat=Chat(store=store, sessions=sessions, turns=turns),
+            history=History(transcript=state.transcript),
+            janitor=Janitor(
+                store=store,
+                state=state,
+                feed=feed,
+                sessions=sessions,
+                idle=idle,
+                expiry=settings.session_expiry,
+                cleanup=settings.auto_cleanup_sessions,
+            ),
+        )
+
+
+CONTEXT = web.AppKey("context", Context)
+
+
+def context(request: web.Request) -> Context:
+    """The context of the application that a request came to."""
+    return request.config_dict[CONTEXT]

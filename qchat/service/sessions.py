@@ -1,0 +1,97 @@
+"""Sessions: made, found, taken over from disk, and removed with everything that is theirs."""
+
+import asyncio
+import time
+from uuid import uuid4
+
+import structlog
+from attrs import define, field
+
+from qchat.adapters.statedir import StateDir, storage_error
+from qchat.adapters.store import Store
+from qchat.errors import Overloaded, QchatError, SessionNotFound
+from qchat.model.session import Session, is_session_id
+from qchat.service.feed import Feed
+from qchat.service.idle import IdleClock
+from qchat.service.turns import Turns
+
+log = structlog.get_logger()
+
+
+@define(eq=False, kw_only=True)
+class Sessions:
+    store: Store
+    state: StateDir
+    feed: Feed
+    turns: Turns
+    idle: IdleClock
+    max_sessions: int
+    trash_filled: asyncio.Event = field(factory=asyncio.Event)
+    """Set when there is something in the trash."""
+
+    def get(self, session_id: str) -> Session:
+        """:raises SessionNotFound: also for an id that is none, and for a session that has expired."""
+        if not is_session_id(session_id):
+            raise SessionNotFound()
+        return self.store.session(session_id)
+
+    async def create(self) -> Session:
+        """:raises Overloaded: when there are too many.
+        :raises StorageFull:
+        :raises StorageUnavailable:
+        """
+        if self.store.count_sessions() >= self.max_sessions:
+            raise Overloaded(limit=self.max_sessions)
+        now = time.time()
+        session = Session(
+            id=str(uuid4()),
+            created=now,
+            last_activity=now,
+            message_count=0,
+            idle=self.idle.now(),
+            expired=False,
+        )
+        try:
+            # The directory first: one without a row is taken over at the next start, a row without one is a lie.
+            self.state.create(session.id)
+            await self.store.add_sessions([session])
+        except QchatError as error:
+            log.error("创建新会话失败", session_id=session.id, error=str(error))
+            self.state.discard(session.id)
+            raise
+        log.info("创建新会话", session_id=session.id)
+        return session
+
+    async def delete(self, session_id: str) -> None:
+        """End what runs, then remove directory and rows; the directory is gone when this returns.
+
+        :raises SessionNotFound:
+        """
+        self.get(session_id)
+        try:
+            async with self.turns.ended(session_id):
+                # The files before the row: they make room on a full disk.
+                self.state.discard(session_id)
+                removed = await self.store.remove_session(session_id)
+        except (OSError, QchatError) as error:
+            log.error("删除会话失败", session_id=session_id, error=str(error))
+            raise storage_error(error) if isinstance(error, OSError) else error from error
+        self.feed.delete(session_id)
+        self.trash_filled.set()
+        if not removed:  # somebody else was faster
+            raise SessionNotFound()
+        log.info("删除会话", session_id=session_id)
+
+    async def adopt(self) -> None:
+        """Take over directories that no row knows: those of an older version, or of a lost database."""
+        known = {session.id for session in self.store.all_sessions()}
+        found = await asyncio.to_thread(
+            lambda: [(e.name, e.stat().st_mtime) for e in self.state.on_disk() if e.name not in known]
+        )
+        sessions = [
+            Session(id=name, created=mtime, last_activity=mtime, message_count=0, idle=0, expired=False)
+            for name, mtime in found
+        ]
+        if sessions:
+            await self.store.add_sessions(sessions)
+            log.info("sessions taken over", count=len(sessions))

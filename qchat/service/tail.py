@@ -1,0 +1,167 @@
+"""The last frames of a running turn, shared by all who read it, and the way back into its transcript."""
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import define, field
+
+from qchat.model.event import Text
+from qchat.model.frame import Framer
+from qchat.model.numbered import Numbered, NumberedEvent
+from qchat.model.turn import Turn
+
+Place = tuple[int, int]
+"""(bytes of the transcript consumed, which of the events at that byte): a position within one turn."""
+
+WINDOW_BYTES = 256 * 1024
+SLICE_BYTES = 64 * 1024
+CHECKPOINT_BYTES = 1024 * 1024
+
+
+@define(eq=False)
+class Checkpoints:
+    """States of a turn's parser, about one a MiB, so that no resume parses a long transcript again."""
+
+    _states: list[Numbered]
+
+    @classmethod
+    def of(cls, turn: Turn) -> "Checkpoints":
+        return cls([Numbered.create(turn.form, turn.output)])
+
+    def offer(self, parser: Numbered) -> None:
+        """Remember a state, if the last one is far enough behind."""
+        if parser.consumed - self._states[-1].consumed >= CHECKPOINT_BYTES:
+            self._states.append(parser.fork())
+
+    def before(self, offset: int) -> Numbered:
+        """A parser of its own that has consumed at most ``offset`` bytes."""
+        index = bisect_right(self._states, offset, key=lambda state: state.consumed) - 1
+        return self._states[index].fork()
+
+
+@define(eq=False)
+class Tail:
+    """What a running turn's readers share. The window forgets; who falls behind it reads the transcript."""
+
+    turn: Turn
+    framer: Framer
+    checkpoints: Checkpoints
+    parser: Numbered
+    floor: Place = (0, 0)
+    """The place right before the first frame of the window."""
+    ended: bool = False
+    answered: bool = False
+    """Whether the answer has anything in it."""
+    _first: int = 0
+    _places: list[Place] = field(factory=list)
+    _frames: list[bytes] = field(factory=list)
+    _bytes: int = 0
+    _joined: tuple[int, int, bytes] = (0, 0, b"")
+
+    @classmethod
+    def of(cls, turn: Turn, framer: Framer) -> "Tail":
+        checkpoints = Checkpoints.of(turn)
+        return cls(turn, framer, checkpoints, checkpoints.before(0))
+
+    @property
+    def end(self) -> int:
+        """The number of the frame that comes next."""
+        return self._first + len(self._frames)
+
+    def feed(self, data: bytes) -> None:
+        """Take what the CLI wrote; it is in the transcript already."""
+        self._add(self.parser.feed(data))
+        self.checkpoints.offer(self.parser)
+
+    def close(self) -> None:
+        """The transcript is complete."""
+        self._add(self.parser.close())
+
+    def finish(self, turn: Turn) -> None:
+        """The turn has ended, and its row says how."""
+        assert turn.ending is not None
+        self._append((turn.ending.bytes + 1, 0), self.framer.ending(turn))
+        self.ended = True
+
+    def _add(self, events: list[NumberedEvent]) -> None:
+        for end, nth, event in events:
+            self.answered = self.answered or type(event) is Text
+            self._append((end, nth), self.framer.event(self.turn.number, end, nth, event))
+
+    def _append(self, place: Place, frame: bytes) -> None:
+        self._places.append(place)
+        self._frames.append(frame)
+        self._bytes += len(frame)
+        if self._bytes > WINDOW_BYTES and len(self._frames) > 1:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drop the older half of the window, so that dropping costs little a frame."""
+        count = 0
+        while self._bytes > WINDOW_BYTES // 2 and count < len(self._frames) - 1:
+            self._bytes -= len(self._frames[count])
+            count += 1
+        self.floor = self._places[count - 1]
+        del self._places[:count], self._frames[:count]
+        self._first += count
+
+    def index_after(self, place: Place) -> int | None:
+        """The number of the frame right after ``place``; None when the window does not show it.
+
+        It does not when the place lies before the window, or inside a frame of it: pieces of text
+        are merged as they come, and a reader may stand where an earlier stream had cut.
+        """
+        index = bisect_right(self._places, place)
+        before = self._places[index - 1] if index else self.floor
+        if place == before or (index == len(self._places) and place > before):
+            return self._first + index
+        return None
+
+    def boundary_after(self, place: Place) -> Place:
+        """The first place beyond ``place`` from which the window goes on."""
+        if place < self.floor:
+            return self.floor
+        return self._places[bisect_right(self._places, place)]
+
+    def since(self, index: int) -> tuple[bytes, Place]:
+        """All frames from number ``index`` on, joined, and the place behind them."""
+        if self._joined[:2] != (index, self.end):
+            # Readers that keep up all ask for the same frames: join them once.
+            self._joined = (index, self.end, b"".join(self._frames[index - self._first :]))
+        return self._joined[2], self._places[-1]
+
+
+def replay(
+    path: Path, checkpoints: Checkpoints, framer: Framer, turn: Turn, after: Place, until: Place | None
+) -> Iterator[tuple[bytes, Place]]:
+    """The frames behind ``after`` and up to ``until`` (or the end), read from the transcript.
+
+    Yields (frames, the place behind them) after every slice, also with no frames, so that the
+    caller can let others run.
+    """
+    parser = checkpoints.before(after[0])
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # a turn that never started
+        return
+    try:
+        while True:
+            # A piece of text must not reach across the places between which it was asked for.
+            bounds = (after[0], until[0] if until else None)
+            stops = [bound for bound in bounds if bound is not None and bound > parser.consumed]
+            data = os.pread(fd, min([SLICE_BYTES, *(stop - parser.consumed for stop in stops)]), parser.consumed)
+            events = parser.feed(data) if data else parser.close()
+            frames, last = [], after
+            for end, nth, event in events:
+                if (end, nth) > after and (until is None or (end, nth) <= until):
+                    frames.append(framer.event(turn.number, end, nth, event))
+                    last = (end, nth)
+            after = last
+            yield b"".join(frames), after
+            if not data or (until is not None and parser.consumed >= until[0]):
+                return
+            checkpoints.offer(parser)
+    finally:
+        os.close(fd)

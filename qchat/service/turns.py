@@ -1,0 +1,328 @@
+"""Turns: who may run, who waits, and what is written down about it.
+
+A turn belongs to the service, never to the request that asked for it. ``running`` is committed
+before the process starts, the ending before any client hears of it. So after a crash a queued turn
+has certainly not run, a running one is marked interrupted, and none is ever run again.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from attrs import define, evolve, field
+
+from qchat.adapters.launcher import Launcher
+from qchat.adapters.process import Spawner
+from qchat.adapters.statedir import StateDir, storage_error
+from qchat.adapters.store import Repeat, Store, Submission
+from qchat.adapters.transcript import Stderr, Transcript, digest
+from qchat.errors import Overloaded, QchatError, SessionNotFound, StorageFull, TurnNotFound
+from qchat.model.turn import Ending, Turn
+from qchat.service.feed import Feed
+from qchat.service.idle import IdleClock
+from qchat.service.line import Line
+from qchat.service.run import Run
+from qchat.settings import Settings
+
+log = structlog.get_logger()
+RETRY_SECONDS = 1.0
+SYNC_SECONDS = 2.0
+"""How often the transcripts of running turns are brought to the disk."""
+
+
+@define(eq=False, kw_only=True)
+class Turns:
+    settings: Settings
+    store: Store
+    state: StateDir
+    feed: Feed
+    idle: IdleClock
+    spawner: Spawner
+    launcher: Launcher
+    _runs: dict[str, Run | None] = field(factory=dict)
+    """The sessions that hold a place among the running; None while a turn's row is being committed."""
+    _line: Line = field(factory=Line)
+    _cancelled: set[tuple[str, int]] = field(factory=set)
+    """Turns that were cancelled on their way from the line to a process."""
+    _tasks: set[asyncio.Task[None]] = field(factory=set)
+    _closed_sessions: set[str] = field(factory=set)
+    """Sessions that are being deleted."""
+    _closing: bool = False
+
+    @property
+    def running(self) -> int:
+        return len(self._runs)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._line)
+
+    # Submitting
+
+    async def submit(
+        self,
+        session_id: str,
+        prompt: str,
+        *,
+        request_key: str | None = None,
+        caller_key: tuple[str, str] | None = None,
+        queue: bool = False,
+        repeat: Repeat = "never",
+    ) -> tuple[Turn, bool]:
+        """Begin a turn, or find the one that this repeats: (turn, whether it is new).
+
+        :raises SessionNotFound:
+        :raises SessionBusy: another turn is unfinished, and ``queue`` is false.
+        :raises Conflict: the key belongs to another prompt.
+        :raises Overloaded: too many turns wait, or the service is going down.
+        """
+        if self._closing:
+            raise Overloaded()
+        if session_id in self._closed_sessions:
+            raise SessionNotFound()
+        # Taken while the row is being committed, so that nobody else counts on the same place.
+        free = self._take_place(session_id)
+        new = False
+        try:
+            turn, new = await self.store.begin_turn(
+                Submission(
+                    session_id=session_id,
+                    prompt=prompt,
+                    request_key=request_key,
+                    caller_key=caller_key,
+                    wait=queue,
+                    start=free,
+                    room=self.waiting < self.settings.max_queued,
+                    repeat=repeat,
+                    form=self.launcher.form,
+                    output=self.launcher.output,
+                    now=time.time(),
+                    idle=self.idle.now(),
+                )
+            )
+        finally:
+            gone = session_id in self._closed_sessions  # its deletion follows, and takes the row with it
+            if free and (gone or not new):
+                self._give_place(session_id)
+        if gone:
+            raise SessionNotFound()
+        if new:
+            log.info("turn accepted", session_id=session_id, turn=turn.number, state=turn.state)
+            if turn.state == "running":
+                self._own(self._run(turn))
+            else:
+                self._line.append(turn)
+                self._schedule()
+            self.feed.appeared(session_id)
+        return turn, new
+
+    def _take_place(self, session_id: str) -> bool:
+        free = self.running < self.settings.max_turns
+        if not free or session_id in self._runs or session_id in self._line:
+            return False
+        self._runs[session_id] = None
+        return True
+
+    def _give_place(self, session_id: str) -> None:
+        del self._runs[session_id]
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Let those at the head of the line run, as far as there are places."""
+        while not self._closing and self.running < self.settings.max_turns:
+            turn = self._line.pop(without=self._runs.keys())
+            if turn is None:
+                break
+            self._runs[turn.session_id] = None
+            self._own(self._start_queued(turn))
+        for session_id, places in self._line.changed_places().items():
+            self.feed.set_queued(session_id, places)
+
+    def _own(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # Running
+
+    async def _start_queued(self, turn: Turn) -> None:
+        now = time.time()
+        while not self._closing:
+            try:
+                started = await self.store.start_turn(turn.session_id, turn.number, now)
+            except QchatError as error:  # a full disk: it keeps its place and is tried again
+                log.warning("turn not started", session_id=turn.session_id, turn=turn.number, error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if started:
+                await self._run(evolve(turn, state="running", started=now))
+                return
+            break
+        self._give_place(turn.session_id)
+
+    async def _run(self, turn: Turn) -> None:
+        try:
+            ending = await self._execute(turn)
+        except QchatError as error:
+            code = "STORAGE_FULL" if isinstance(error, StorageFull) else "QCLI_UNAVAILABLE"
+            ending = Ending(reason="failed", ended=time.time(), code=code, detail=str(error))
+        except Exception:
+            log.exception("turn failed", session_id=turn.session_id, turn=turn.number)
+            ending = Ending(reason="failed", ended=time.time(), code="QCLI_PROCESSING_ERROR")
+        await self._end(turn, ending)
+        self._give_place(turn.session_id)
+
+    async def _execute(self, turn: Turn) -> Ending:
+        self.state.create(turn.session_id)
+        path = self.state.transcript(turn.session_id, turn.number)
+        try:
+            transcript = Transcript.create(path)
+        except OSError as error:
+            raise storage_error(error) from error
+        run = self._runs[turn.session_id] = Run(
+            turn=turn,
+            prompt=self.launcher.prompt(turn.prompt).encode(),
+            tail=self.feed.begin(turn),
+            transcript=transcript,
+            stderr=Stderr(path.with_suffix(".err")),
+            timeout=self.settings.qcli_timeout,
+            max_bytes=self.settings.max_output_bytes,
+            publish=self.feed.channel(turn.session_id).wake,
+        )
+        try:
+            if (turn.session_id, turn.number) in self._cancelled:
+                run.stop("cancelled")
+            with self.launcher.launch(turn.session_id, resume=self.store.has_run_before(turn)) as launch:
+                return await run.execute(self.spawner, launch)
+        finally:
+            # After the ending is known and told: the exit is not made to wait for the disk.
+            self._own(_sync_and_close(transcript))
+
+    async def _end(self, turn: Turn, ending: Ending) -> None:
+        """Commit the ending, then tell it. A full disk delays both: what is told must last."""
+        self._cancelled.discard((turn.session_id, turn.number))
+        while True:
+            try:
+                ended = await self.store.end_turn(turn.session_id, turn.number, ending, self.idle.now())
+                break
+            except QchatError as error:
+                log.error("ending not committed", session_id=turn.session_id, turn=turn.number, error=str(error))
+                if self._closing:
+                    return  # the next start will mark it interrupted
+                await asyncio.sleep(RETRY_SECONDS)
+        if ended is None:  # the session was deleted meanwhile
+            return
+        self.feed.finish(ended)
+        log.info(
+            "turn ended",
+            session_id=turn.session_id,
+            turn=turn.number,
+            reason=ending.reason,
+            code=ending.code,
+            exit=ending.exit,
+            bytes=ending.bytes,
+            seconds=ended.seconds,
+        )
+
+    # Ending
+
+    async def cancel(self, session_id: str, number: int) -> Turn:
+        """End a turn, and return when it has ended. One that has ended already stays as it is.
+
+        :raises TurnNotFound:
+        """
+        if queued := self._line.remove(session_id, number):
+            await self._end(queued, Ending(reason="cancelled", ended=time.time()))
+            self._schedule()
+        else:
+            self._stop(session_id, number)
+        return await self.wait(session_id, number)
+
+    def _stop(self, session_id: str, number: int) -> None:
+        run = self._runs.get(session_id)
+        if run is not None and run.turn.number == number:
+            run.stop("cancelled")
+        elif session_id in self._runs:
+            self._cancelled.add((session_id, number))
+
+    async def wait(self, session_id: str, number: int) -> Turn:
+        """The turn, once it has ended.
+
+        :raises TurnNotFound: also when its session is deleted meanwhile.
+        """
+        channel = self.feed.channel(session_id)
+        while True:
+            turn = self.store.turn(session_id, number)
+            if turn is None:
+                raise TurnNotFound()
+            if turn.finished:
+                return turn
+            await channel.changed(self.settings.heartbeat)
+
+    @asynccontextmanager
+    async def ended(self, session_id: str) -> AsyncIterator[None]:
+        """Inside, nothing of a session runs or waits, and nothing begins."""
+        self._closed_sessions.add(session_id)
+        try:
+            for turn in self.store.unfinished_turns(session_id):
+                with suppress(TurnNotFound):
+                    await self.cancel(session_id, turn.number)
+            yield
+        finally:
+            self._closed_sessions.discard(session_id)
+
+    # Lifetime
+
+    async def recover(self) -> None:
+        """Take over what an earlier service left. Nothing of it is alive: see :meth:`StateDir.lock`."""
+        for turn in self.store.unfinished_turns():
+            if turn.state == "queued":
+                self._line.append(turn)
+                continue
+            path = self.state.transcript(turn.session_id, turn.number)
+            size, sha256 = await asyncio.to_thread(digest, path)
+            ending = Ending(
+                reason="interrupted", ended=time.time(), bytes=size, sha256=sha256, code="INTERRUPTED"
+            )
+            await self._end(turn, ending)
+        self._schedule()
+
+    async def sync_transcripts(self) -> None:
+        """Bring what running turns have written to the disk, at intervals, for as long as the service lives."""
+        while True:
+            await asyncio.sleep(SYNC_SECONDS)
+            for run in list(self._runs.values()):
+                if run is not None and run.transcript.dirty:
+                    await asyncio.to_thread(run.transcript.sync)
+
+    async def close(self) -> None:
+        """Let running turns finish for the time of grace, then end them; queued ones wait for the next start."""
+        self._closing = True
+        runs = {task for task in self._tasks if not task.done()}
+        if runs:
+            await asyncio.wait(runs, timeout=self.settings.shutdown_grace)
+        for run in self._runs.values():
+            if run is not None:
+                run.stop("interrupted")
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def hurry(self) -> None:
+        """End everything now: the operator has asked twice."""
+        self._closing = True
+        for run in self._runs.values():
+            if run is not None:
+                run.stop("interrupted")
+                run.hurry()
+
+
+async def _sync_and_close(transcript: Transcript) -> None:
+    try:
+        if transcript.dirty:
+            await asyncio.to_thread(transcript.sync)
+    except OSError as error:
+        log.error("transcript not synced", error=str(error))
+    finally:
+        transcript.close()

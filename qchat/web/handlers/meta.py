@@ -1,0 +1,73 @@
+"""The service itself: the page, its state, its probes."""
+
+import time
+from pathlib import Path
+
+from aiohttp import hdrs, web
+
+import qchat
+from qchat.context import context
+from qchat.errors import EndpointNotFound
+from qchat.web.wire import json_response
+
+UI = Path(qchat.__file__).parent / "ui"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self';"
+    " connect-src 'self'; worker-src 'self'; manifest-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PAGE_HEADERS = {
+    "Content-Security-Policy": PAGE_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    hdrs.CACHE_CONTROL: "no-cache",
+}
+
+
+async def root(request: web.Request) -> web.StreamResponse:
+    """Browsers get the chat page, others what there is."""
+    if "text/html" in request.headers.get(hdrs.ACCEPT, "") and (UI / "index.html").exists():
+        return web.FileResponse(UI / "index.html", headers=PAGE_HEADERS)
+    endpoints = {
+        "chat": "/api/v1/chat",
+        "stream_chat": "/api/v1/chat/stream",
+        "sessions": "/api/v1/sessions",
+        "session_files": "/api/v1/sessions/{session_id}/files",
+        "health": "/health",
+    }
+    return json_response(
+        {"service": "qchat", "version": qchat.__version__, "status": "running", "endpoints": endpoints}
+    )
+
+
+async def static(request: web.Request) -> web.StreamResponse:
+    """A file of the page: a plain name in one directory, so there is no path to escape by."""
+    name = request.match_info["name"]
+    path = UI / name
+    if name.startswith(".") or not path.is_file():
+        raise EndpointNotFound()
+    return web.FileResponse(path, headers=PAGE_HEADERS)
+
+
+async def health(request: web.Request) -> web.Response:
+    """Degraded when no agent CLI answers; asks no process."""
+    ctx = context(request)
+    available = ctx.launcher.available
+    return json_response(
+        {
+            "status": "healthy" if available else "degraded",
+            "timestamp": time.time(),
+            "qcli_available": available,
+            "active_sessions": ctx.store.count_sessions(),
+            "active_processes": ctx.turns.running,
+            "version": qchat.__version__,
+            "agent": ctx.launcher.name,
+            "queued_turns": ctx.turns.waiting,
+            "open_streams": ctx.feed.streams,
+        }
+    )
+
+
+async def alive(request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")

@@ -1,0 +1,98 @@
+"""Sessions and the files in their workspaces."""
+
+import asyncio
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from qchat.context import context
+from qchat.errors import ValidationError
+from qchat.model.session import Session
+from qchat.web.wire import directories, json_response, session_json, whole_number
+
+
+async def create(request: web.Request) -> web.Response:
+    """The body is optional and ignored."""
+    session = await context(request).sessions.create()
+    return json_response({"session_id": session.id, "created_at": session.created}, status=201)
+
+
+async def index(request: web.Request) -> web.Response:
+    """Newest first; ``next`` is the ``before`` of the following page."""
+    ctx = context(request)
+    limit = whole_number(request, "limit", 50, least=1, most=1000)
+    found = ctx.store.sessions(limit + 1, _cursor(request))
+    page = found[:limit]
+    following = f"{page[-1].created!r}_{page[-1].id}" if len(found) > limit else None
+    return json_response({"sessions": [_json(request, session) for session in page], "next": following})
+
+
+def _cursor(request: web.Request) -> tuple[float, str] | None:
+    before = request.query.get("before", "")
+    if not before:
+        return None
+    created, _, session_id = before.partition("_")
+    try:
+        return float(created), session_id
+    except ValueError:
+        raise ValidationError(f"before={before[:100]!r}: it takes the next of an earlier page") from None
+
+
+def _json(request: web.Request, session: Session) -> dict[str, Any]:
+    ctx = context(request)
+    last = ctx.store.last_turn(session.id)
+    return {
+        **session_json(session, ctx.settings, str(ctx.state.workspace(session.id))),
+        "last_turn": {"turn": last.number, "state": last.state} if last else None,
+    }
+
+
+async def show(request: web.Request) -> web.Response:
+    return json_response(_json(request, context(request).sessions.get(request.match_info["session_id"])))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """The directory is gone when this is answered."""
+    await context(request).sessions.delete(request.match_info["session_id"])
+    return json_response({"message": "会话已删除"})
+
+
+async def files(request: web.Request) -> web.Response:
+    """The regular files of the workspace, recursively."""
+    ctx = context(request)
+    session = ctx.sessions.get(request.match_info["session_id"])
+    listing = await asyncio.to_thread(ctx.files.listing, session.id)
+    entries = [
+        {
+            "name": entry.name,
+            "path": entry.path,
+            "size": entry.size,
+            "modified_time": entry.modified_time,
+            "href": f"/api/v1/sessions/{session.id}/files/{quote(entry.raw)}",
+        }
+        for entry in listing.entries
+    ]
+    return json_response(
+        {
+            "session_id": session.id,
+            **directories(session.id, ctx.settings, str(ctx.state.workspace(session.id))),
+            "files": entries,
+            "file_count": len(entries),
+            "truncated": listing.truncated,
+        }
+    )
+
+
+async def messages(request: web.Request) -> web.Response:
+    """Prompts and answers in order; ``next`` is the ``after`` of the following page."""
+    ctx = context(request)
+    session = ctx.sessions.get(request.match_info["session_id"])
+    limit = whole_number(request, "limit", 50, least=1, most=200)
+    after = whole_number(request, "after", 0, least=0, most=10**15)
+    turns = ctx.store.turns(session.id, after, limit)
+    found = []
+    for turn in turns:
+        found += await ctx.history.messages(turn)
+    following = turns[-1].number if len(turns) == limit else None
+    return json_response({"session_id": session.id, "messages": found, "next": following})

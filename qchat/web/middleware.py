@@ -1,0 +1,58 @@
+"""What surrounds every handler: errors become JSON, and nothing a client sends becomes a 500."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from qchat.errors import (
+    EndpointNotFound,
+    InternalError,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    QchatError,
+    ValidationError,
+)
+from qchat.settings import Settings
+from qchat.web.wire import json_response
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+log = structlog.get_logger()
+
+
+def errors_as_json(settings: Settings) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    """The middleware that renders every error."""
+
+    @web.middleware
+    async def rendered(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except asyncio.CancelledError:
+            raise
+        except QchatError as error:
+            found = error
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            found = _from_http(error)
+        except ConnectionResetError:
+            raise
+        except Exception:
+            log.exception("request failed", method=request.method, path=request.path)
+            found = InternalError()
+        return json_response(found.to_json(settings.lang), status=found.status, headers={**found.headers})
+
+    return rendered
+
+
+def _from_http(error: web.HTTPException) -> QchatError:
+    if isinstance(error, web.HTTPNotFound):
+        return EndpointNotFound()
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = MethodNotAllowed(f"{error.method}: it takes {', '.join(sorted(error.allowed_methods))}")
+        allowed.headers = {"Allow": ", ".join(sorted(error.allowed_methods))}
+        return allowed
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return PayloadTooLarge()
+    return ValidationError(error.reason)

@@ -1,0 +1,38 @@
+"""The whole URL surface."""
+
+from aiohttp import web
+
+from qchat.web.handlers import chat, meta, sessions, turns
+
+API = "/api/v1"
+SESSION = API + "/sessions/{session_id}"
+TURN = SESSION + "/turns/{turn}"
+
+
+def add_routes(app: web.Application) -> None:
+    # A HEAD runs the whole handler of a GET, so streams do not take it.
+    app.add_routes(
+        [
+            web.get("/", meta.root),
+            web.get("/ui/{name}", meta.static),
+            web.get("/health", meta.health),
+            web.get("/livez", meta.alive),
+            web.get("/readyz", meta.alive),
+            web.post(f"{API}/chat", chat.chat),
+            web.post(f"{API}/chat/stream", chat.chat_stream),
+            web.get(f"{API}/chat/stream", chat.chat_event_source, allow_head=False),
+            web.get(f"{API}/sessions", sessions.index),
+            web.post(f"{API}/sessions", sessions.create),
+            web.get(SESSION, sessions.show),
+            web.delete(SESSION, sessions.delete),
+            web.get(f"{SESSION}/files", sessions.files),
+            web.get(f"{SESSION}/messages", sessions.messages),
+            web.get(f"{SESSION}/events", turns.session_events, allow_head=False),
+            web.get(f"{SESSION}/turns", turns.index),
+            web.post(f"{SESSION}/turns", turns.create),
+            web.get(TURN, turns.show),
+            web.get(f"{TURN}/events", turns.events, allow_head=False),
+            web.get(f"{TURN}/output", turns.output),
+            web.post(f"{TURN}/cancel", turns.cancel),
+        ]
+    )

@@ -1,0 +1,86 @@
+"""Event streams: batches of frames from the feed, written through aiohttp-sse's response."""
+
+import asyncio
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+
+from qchat.errors import ValidationError
+from qchat.model.event import Position
+from qchat.model.frame import PING
+from qchat.settings import Settings
+
+SEND_BUFFER_BYTES = 256 * 1024
+"""What the kernel may hold for one reader: a stalled one must not cost megabytes."""
+
+
+async def stream(
+    request: web.Request,
+    settings: Settings,
+    batches: AsyncGenerator[bytes],
+    *,
+    head: bytes = b"",
+    named_pings: bool = False,
+) -> web.StreamResponse:
+    """Send ``head`` and then ``batches`` until they end or the reader leaves.
+
+    Heartbeats are comments, or, with ``named_pings``, events that scripts can see. A reader that
+    takes nothing for ``stall_timeout`` seconds is cut; it can come back and continue.
+    """
+    response = EventSourceResponse(
+        sep="\n",
+        allow_all_methods=True,  # the drop-in API streams the answer to a POST
+        ping_interval=settings.heartbeat,
+        send_timeout=settings.stall_timeout,
+        headers={"X-Content-Type-Options": "nosniff"},
+    )
+    response.headers["Cache-Control"] = "no-store, no-transform"
+    _limit_send_buffer(request)
+    await response.prepare(request)
+    async with aclosing(batches), response:
+        with suppress(ConnectionResetError):  # the reader has left
+            if head:
+                await response.write(head)
+            async for batch in batches:
+                if not batch:
+                    await asyncio.sleep(0)  # a long replay lets others run
+                elif batch is not PING or named_pings:
+                    await _write(response, request, batch, settings.stall_timeout)
+    return response
+
+
+async def _write(
+    response: EventSourceResponse, request: web.Request, batch: bytes, stall_timeout: float
+) -> None:
+    try:
+        async with asyncio.timeout(stall_timeout):
+            await response.write(batch)
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the reader has stalled") from None
+
+
+def _limit_send_buffer(request: web.Request) -> None:
+    sock = request.get_extra_info("socket")
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
+
+def asked_position(request: web.Request) -> Position | None:
+    """Where the client stands: the header ``Last-Event-ID``, else the query's ``after``.
+
+    :raises ValidationError: for one that has not the form of an id.
+    """
+    text = request.headers.get("Last-Event-ID") or request.query.get("after")
+    if not text:
+        return None
+    try:
+        return Position.parse(text)
+    except ValueError:
+        raise ValidationError(
+            f"Last-Event-ID (or after) {text[:100]!r}: it takes an id of this stream, such as 1-0 or 3-1042"
+        ) from None

@@ -1,0 +1,170 @@
+"""JSON to values and back: what requests may say, and how sessions and turns look to clients."""
+
+import json
+from typing import Any, Literal
+from urllib.parse import quote
+
+from aiohttp import hdrs, web
+from attrs import frozen
+
+from qchat.errors import PayloadTooLarge, UnsupportedMediaType, ValidationError
+from qchat.model.frame import ending_facts
+from qchat.model.prompt import check_prompt
+from qchat.model.session import Session, is_session_id
+from qchat.model.turn import Turn
+from qchat.settings import Settings
+
+MAX_KEY_CHARS = 200
+
+
+@frozen(kw_only=True)
+class ChatRequest:
+    """A prompt, and where it is to go; ``session_id`` None asks for a new session."""
+
+    message: str
+    session_id: str | None
+    request_key: str | None
+    queue: bool
+
+
+def json_response(data: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    text = json.dumps(data, ensure_ascii=False)
+    return web.Response(text=text, status=status, headers=headers, content_type="application/json")
+
+
+async def read_json(request: web.Request) -> dict[str, Any]:
+    """The body as an object.
+
+    :raises ValidationError: for a body that is empty, no JSON, or no object.
+    :raises UnsupportedMediaType: for a body that does not say that it is JSON.
+    :raises PayloadTooLarge:
+    """
+    try:
+        body = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise PayloadTooLarge(limit=request.client_max_size) from error
+    if not body.strip():
+        raise ValidationError(zh="请求体不能为空", en="the body must not be empty")
+    if request.content_type != "application/json":
+        raise UnsupportedMediaType(f"Content-Type: {request.headers.get(hdrs.CONTENT_TYPE, '')}")
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise ValidationError(str(error)[:200]) from error
+    if not isinstance(data, dict):
+        raise ValidationError(f"the body must be an object, not {type(data).__name__}")
+    return data
+
+
+def chat_request(request: web.Request, fields: dict[str, Any], settings: Settings) -> ChatRequest:
+    """Check a prompt and what comes with it; ``fields`` come from a body or a query.
+
+    :raises ValidationError: naming the field.
+    """
+    return ChatRequest(
+        message=_message(fields, settings.max_message_chars),
+        session_id=_session_id(fields),
+        request_key=_request_key(request, fields),
+        queue=_on_busy(fields) == "queue",
+    )
+
+
+def _message(fields: dict[str, Any], most: int) -> str:
+    if fields.get("message") is None:
+        raise ValidationError(zh="缺少必需字段: message", en="missing field: message")
+    message = fields["message"]
+    if not isinstance(message, str):
+        raise ValidationError(f"message must be a string, not {type(message).__name__}")
+    message = message.strip()
+    if not message:
+        raise ValidationError(zh="消息内容不能为空", en="message must not be empty")
+    if len(message) > most:
+        raise ValidationError(
+            zh=f"消息内容过长，最大{most}字符", en=f"message is too long: it takes up to {most} characters"
+        )
+    try:
+        check_prompt(message)
+    except ValueError as error:
+        raise ValidationError(f"message: {error}") from error
+    return message
+
+
+def _session_id(fields: dict[str, Any]) -> str | None:
+    session_id = fields.get("session_id")
+    if session_id is None or session_id == "":
+        return None
+    if not is_session_id(session_id):
+        raise ValidationError(
+            "session_id must be a UUID in lower case", zh="会话ID格式无效", en="session_id is malformed"
+        )
+    return str(session_id)
+
+
+def _request_key(request: web.Request, fields: dict[str, Any]) -> str | None:
+    key = request.headers.get("Idempotency-Key") or fields.get("request_id")
+    if key is None or key == "":
+        return None
+    if not isinstance(key, str) or len(key) > MAX_KEY_CHARS or not key.isprintable():
+        raise ValidationError(
+            f"Idempotency-Key (or request_id) must be 1 to {MAX_KEY_CHARS} printable characters"
+        )
+    return key
+
+
+def _on_busy(fields: dict[str, Any]) -> Literal["reject", "queue"]:
+    value = fields.get("on_busy", "reject")
+    if value not in ("reject", "queue"):
+        raise ValidationError(f'on_busy={value!r}: it takes "reject" or "queue"')
+    return "queue" if value == "queue" else "reject"
+
+
+def whole_number(request: web.Request, name: str, default: int, *, least: int, most: int) -> int:
+    """A number from the query.
+
+    :raises ValidationError: naming the parameter, the value and what is allowed.
+    """
+    text = request.query.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) < 19 and least <= int(text) <= most):
+        raise ValidationError(f"{name}={text[:100]!r}: it takes a whole number from {least} to {most}")
+    return int(text)
+
+
+def session_json(session: Session, settings: Settings, workspace: str) -> dict[str, Any]:
+    count = session.message_count
+    return {
+        "session_id": session.id,
+        "created_at": session.created,
+        "last_activity": session.last_activity,
+        "message_count": min(count, settings.max_history_length or count),
+        **directories(session.id, settings, workspace),
+    }
+
+
+def directories(session_id: str, settings: Settings, workspace: str) -> dict[str, str]:
+    return {
+        "work_directory": str(settings.sessions_base_dir / session_id),
+        "absolute_work_directory": workspace,
+    }
+
+
+def turn_json(turn: Turn, lang: str) -> dict[str, Any]:
+    """A turn as clients see it; once it has ended, with the facts of its terminal event."""
+    base = f"/api/v1/sessions/{quote(turn.session_id)}/turns/{turn.number}"
+    facts = ending_facts(turn, lang) if turn.ending else {}
+    facts.pop("type", None)
+    return {
+        "session_id": turn.session_id,
+        "turn": turn.number,
+        "state": turn.state,
+        "prompt": turn.prompt,
+        "request_id": turn.request_key,
+        "created_at": turn.created,
+        "started_at": turn.started,
+        "ended_at": turn.ending.ended if turn.ending else None,
+        "events_url": f"{base}/events",
+        "output_url": f"{base}/output",
+        "cancel_url": f"{base}/cancel",
+        **facts,
+    }
