@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -42,7 +43,7 @@ class Swapper:
     def count(self) -> int:
         return int.from_bytes(self.counter[:], "little")
 
-    def __enter__(self) -> "Swapper":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
