@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from attrs import define, field
 
-from qchat.errors import StorageFull, StorageUnavailable
+from qchat.errors import Overloaded, StorageFull, StorageUnavailable
 from qchat.model.session import is_session_id
 
 BALLAST_BYTES = 512 * 1024
@@ -174,8 +174,10 @@ class StateDir:
             path.write_bytes(bytes(BALLAST_BYTES))
 
 
-def storage_error(error: OSError) -> StorageFull | StorageUnavailable:
+def storage_error(error: OSError) -> StorageFull | StorageUnavailable | Overloaded:
     """What a client is told of an error of the file system."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageFull()
-    return StorageUnavailable(details=error.strerror)
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return Overloaded("too many open files")
+    return StorageUnavailable(error.strerror)

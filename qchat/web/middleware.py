@@ -1,11 +1,11 @@
 """What surrounds every handler: errors become JSON, and nothing a client sends becomes a 500."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
 
+from qchat.adapters.statedir import storage_error
 from qchat.errors import (
     EndpointNotFound,
     InternalError,
@@ -28,8 +28,6 @@ def errors_as_json(settings: Settings) -> Callable[[web.Request, Handler], Await
     async def rendered(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except asyncio.CancelledError:
-            raise
         except QchatError as error:
             found = error
         except web.HTTPException as error:
@@ -38,6 +36,9 @@ def errors_as_json(settings: Settings) -> Callable[[web.Request, Handler], Await
             found = _from_http(error)
         except ConnectionResetError:
             raise
+        except OSError as error:
+            log.error("request failed", method=request.method, path=request.path, error=str(error))
+            found = storage_error(error)
         except Exception:
             log.exception("request failed", method=request.method, path=request.path)
             found = InternalError()
