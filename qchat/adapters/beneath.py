@@ -73,7 +73,7 @@ _BY_ERRNO: dict[int, tuple[type[WorkspaceError], str]] = {
 
 
 def refused(error: OSError) -> WorkspaceError | OSError:
-    """The error that a caller is told for ``error``; itself when it says nothing of the path (ENOSPC, EIO)."""
+    """What a caller is told for ``error``: itself when it says nothing of the path (ENOSPC, EIO)."""
     kind, text = _BY_ERRNO.get(error.errno or 0, (None, ""))
     return kind(text) if kind else error
 

@@ -13,13 +13,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Self
 
 from attrs import define, field, frozen
 
-from qchat.adapters import warden
-
 READ_BYTES = 65536
+WARDEN = (
+    sys.executable,
+    *("-I", "-S", "-X", "utf8", "-c"),
+    "import sys; sys.path.append(sys.argv[1]);"
+    "from qchat.adapters.warden.loop import main; main(sys.argv[2])",
+    str(Path(__file__).parents[2]),
+)
 LADDER = ((b"INT", 1.0), (b"TERM", 1.0), (b"KILL", 5.0))
 """What a process is told, and how many seconds it gets before the next step."""
 
@@ -32,6 +38,22 @@ class Launch:
     env: Mapping[str, str]
     directory_fd: int
     fds: Sequence[int] = ()
+    applied: Mapping[str, int] = {}
+    """Descriptors that confine the program and are not handed over: ``cgroup``, ``landlock``, ``seccomp``."""
+    limits: Mapping[str, int] = {}
+    """Resource limits by name: ``NPROC``, ``FSIZE``, ..."""
+    bubblewrap: bool = False
+    """The program is bubblewrap; its status and block descriptors are the next ones after ``fds``."""
+
+
+@frozen(kw_only=True)
+class Confinement:
+    """What the warden gives up before it starts anything, for itself and every turn."""
+
+    user: tuple[int, int] | None = None
+    """The user id and group id to become; only root can."""
+    ruleset_fd: int | None = None
+    """A Landlock ruleset; it has to stay open, for the next warden should this one be killed."""
 
 
 class SpawnError(Exception):
@@ -56,9 +78,7 @@ class Process:
     @classmethod
     def adopt(cls, turn: socket.socket, stdout: int, stderr: int) -> Self:
         loop = asyncio.get_running_loop()
-        process = cls(
-            stdout, stderr, loop.create_future(), loop.create_future(), loop.create_future(), turn
-        )
+        process = cls(stdout, stderr, loop.create_future(), loop.create_future(), loop.create_future(), turn)
         turn.setblocking(False)
         loop.add_reader(turn, process._read_report)
         return process
@@ -124,6 +144,7 @@ class Spawner:
 
     inherit: Sequence[int] = ()
     """Descriptors that the warden and its keepers hold for as long as they live: the lock."""
+    confinement: Confinement | None = None
     _control: socket.socket | None = None
     _warden: subprocess.Popen[bytes] | None = field(default=None)
 
@@ -131,14 +152,24 @@ class Spawner:
         """Start the warden; again, if it is gone."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-I", "-S", warden.__file__]
             fds = [theirs.fileno(), *self.inherit]
+            confinement = self.confinement or Confinement()
+            if confinement.ruleset_fd is not None:
+                fds.append(confinement.ruleset_fd)
+            config = {
+                "control": theirs.fileno(),
+                "inherit": [*self.inherit],
+                "confine": self.confinement is not None,
+                "user": confinement.user,
+                "ruleset": confinement.ruleset_fd,
+            }
             self._warden = subprocess.Popen(
-                [*command, *map(str, fds)],
+                [*WARDEN, json.dumps(config)],
                 pass_fds=fds,
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 cwd="/",
+                env={},  # agents may be able to read it
             )
         self._control = ours
 
@@ -163,9 +194,8 @@ class Spawner:
             theirs.callback(os.close, prompt)
             os.write(prompt, stdin)
             os.lseek(prompt, 0, os.SEEK_SET)
-            request = json.dumps({"argv": [*launch.argv], "env": {**launch.env}}).encode()
             fds = [turn.fileno(), prompt, stdout_end, stderr_end, launch.directory_fd, *launch.fds]
-            self._request(request, fds)
+            self._request(_request(launch), [*fds, *launch.applied.values()])
             os.set_blocking(stdout, False)
             os.set_blocking(stderr, False)
             ours.pop_all()
@@ -191,6 +221,18 @@ class Spawner:
         if self._warden is not None:
             self._warden.wait()
         self._control = self._warden = None
+
+
+def _request(launch: Launch) -> bytes:
+    """What the warden is asked; see :mod:`.warden`."""
+    request = {
+        "argv": [*launch.argv],
+        "env": {**launch.env},
+        "applied": [*launch.applied],
+        "limits": {**launch.limits},
+        "bubblewrap": launch.bubblewrap,
+    }
+    return json.dumps(request).encode()
 
 
 def drain(fd: int, take: Callable[[bytes], object]) -> bool:

@@ -5,14 +5,12 @@ import hashlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from qchat.adapters import warden
-from qchat.adapters.process import Launch, Process, Spawner, SpawnError, drain
+from qchat.adapters.process import WARDEN, Launch, Process, Spawner, SpawnError, drain
 
 
 @pytest.fixture
@@ -198,6 +196,11 @@ async def gone(pid: int) -> None:
 
 
 def test_warden_needs_no_site_packages() -> None:
-    """The warden imports nothing outside the standard library."""
-    code = f"import runpy; runpy.run_path({warden.__file__!r})"
-    subprocess.run([sys.executable, "-I", "-S", "-c", code], check=True, timeout=30)
+    """The warden imports nothing outside the standard library, and little of that."""
+    command = [*WARDEN]
+    code = command.index("-c") + 1
+    command[code] = command[code].partition("main(")[0] + "print(*sys.modules)"
+    found = subprocess.run(command, check=True, timeout=30, capture_output=True, text=True, env={})
+    modules = found.stdout.split()
+    assert "qchat.adapters.warden.keeper" in modules
+    assert not {"asyncio", "attr", "subprocess", "typing_extensions"} & set(modules)

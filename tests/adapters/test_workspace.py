@@ -159,7 +159,8 @@ def test_read_leased(workspace: Workspace, root: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", code, str(root / "leased")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as agent:
-        assert agent.stdout and agent.stdout.readline() == b"held\n"
+        assert agent.stdout
+        assert agent.stdout.readline() == b"held\n"
         with pytest.raises(Busy):
             workspace.open_file(b"leased")
         agent.communicate()
@@ -237,7 +238,7 @@ def test_listing_in_pages(workspace: Workspace, root: Path, limit: int) -> None:
 def test_listing_goes_on_after_a_file_that_is_gone(workspace: Workspace, root: Path) -> None:
     """A page begins after a path, whether that still exists or not."""
     fill(root, TREE)
-    assert paths(workspace.listing(2, b"aa/y0/never").entries) == ["aa/y0", "ab/x"][1:] + ["b/c/d/e/f"]
+    assert paths(workspace.listing(2, b"aa/y0/never").entries) == ["ab/x", "b/c/d/e/f"]
 
 
 def test_listing_depth(workspace: Workspace, root: Path) -> None:

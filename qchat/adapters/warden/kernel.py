@@ -1,0 +1,85 @@
+"""The kernel's calls that the standard library does not have, and what is made of them."""
+
+import ctypes
+import os
+import resource
+from collections.abc import Mapping
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
+PR_SET_SECCOMP = 22
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+SECCOMP_MODE_FILTER = 2
+LANDLOCK_RESTRICT_SELF = 446  # on every architecture
+INSTRUCTION_BYTES = 8
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def prctl(option: int, value: int | bytes = 0, pointer: object = 0) -> None:
+    if _libc.prctl(option, value, pointer, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), f"prctl({option})")
+
+
+def give_up_rights(user: tuple[int, int] | None, ruleset: int | None) -> None:
+    """Become ``user`` (uid, gid), never to get a privilege again, inside the domain of ``ruleset``.
+
+    :raises OSError: when the kernel refuses.
+    """
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    # bubblewrap refuses to run with capabilities, such as those that systemd grants to bind a port.
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    if ruleset is not None:
+        restrict(ruleset)
+    if user is not None:
+        uid, gid = user
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    # An agent may run as the same user; this keeps it from tracing us where nothing else does.
+    prctl(PR_SET_DUMPABLE, 0)
+
+
+def restrict(ruleset: int) -> None:
+    """Enter a Landlock domain."""
+    if _libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "landlock_restrict_self")
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p)]
+
+
+def filter_calls(fd: int) -> None:
+    """Install a seccomp filter."""
+    code = os.pread(fd, 1 << 16, 0)
+    program = _Program(len(code) // INSTRUCTION_BYTES, code)
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(program))
+
+
+def apply(applied: Mapping[str, int]) -> None:
+    """Confine this process: descriptors by name."""
+    if "cgroup" in applied:
+        os.write(applied["cgroup"], b"0")
+    if "landlock" in applied or "seccomp" in applied:
+        prctl(PR_SET_NO_NEW_PRIVS, 1)
+    if "landlock" in applied:
+        restrict(applied["landlock"])
+    if "seccomp" in applied:
+        filter_calls(applied["seccomp"])
+
+
+def limit(pid: int, limits: Mapping[str, int]) -> None:
+    """Set resource limits of a process; 0 is this one.
+
+    :raises OSError: when the kernel refuses.
+    """
+    for name, value in limits.items():
+        kind = getattr(resource, f"RLIMIT_{name}")
+        _, hard = resource.prlimit(pid, kind)
+        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.prlimit(pid, kind, (most, most))

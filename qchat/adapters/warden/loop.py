@@ -1,0 +1,69 @@
+"""The warden itself: one request after another, a keeper for each."""
+
+import array
+import json
+import os
+import select
+import socket
+
+from qchat.adapters.warden import kernel
+from qchat.adapters.warden.agent import MAX_FDS
+from qchat.adapters.warden.family import end_strays, reap
+from qchat.adapters.warden.keeper import keep_and_exit, wake_on_child
+
+MESSAGE_BYTES = 256 * 1024
+
+
+def main(config: str) -> None:
+    """Serve requests until the service closes its end.
+
+    ``config`` is JSON: ``control``, the socket of requests; ``inherit``, descriptors to hold (the lock);
+    ``user``, [uid, gid] or null; ``confine``, whether to give up rights; ``ruleset``, a descriptor or null.
+    """
+    told = json.loads(config)
+    control = socket.socket(fileno=told["control"])
+    for fd in (told["control"], *told["inherit"]):
+        os.set_inheritable(fd, False)
+    kernel.prctl(kernel.PR_SET_NAME, b"qchat-warden")
+    # A keeper that is killed leaves its turn to the warden, which ends it as a stray.
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    if told["confine"]:
+        kernel.give_up_rights(told["user"], told["ruleset"])
+    if told["ruleset"] is not None:
+        os.close(told["ruleset"])
+    serve(control)
+
+
+def serve(control: socket.socket) -> None:
+    keepers: set[int] = set()
+    woken = wake_on_child()
+    while True:
+        ready, _, _ = select.select([control, woken], [], [])
+        if woken in ready:
+            woken.recv(4096)
+        for pid, code in reap():
+            if pid not in keepers or code != 0:
+                end_strays(keepers)
+            keepers.discard(pid)
+        if control in ready:
+            message, fds = receive(control)
+            if not message:
+                return
+            if pid := os.fork():
+                keepers.add(pid)
+                for fd in fds:
+                    os.close(fd)
+            else:
+                control.close()
+                keep_and_exit(json.loads(message), fds)
+
+
+def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    fds = array.array("i")
+    message, ancillary, _, _ = sock.recvmsg(
+        MESSAGE_BYTES, socket.CMSG_SPACE(MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+    )
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return message, list(fds)
