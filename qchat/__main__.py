@@ -48,9 +48,7 @@ def _complaint(error: Exception, code: int) -> int:
 async def serve(settings: Settings) -> None:
     """Run the service until a signal ends it."""
     app = create_app(settings)
-    runner = web.AppRunner(
-        app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT, access_log=None
-    )
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT, access_log=None)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _on_signal, app, stop)

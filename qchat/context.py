@@ -74,6 +74,7 @@ class Context:
             turns=turns,
             idle=idle,
             max_sessions=settings.max_sessions,
+            expiry=settings.session_expiry,
         )
         return cls(
             settings=settings,

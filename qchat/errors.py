@@ -7,14 +7,17 @@
     ├── Forbidden              403 FORBIDDEN
     ├── SessionNotFound        404 SESSION_NOT_FOUND
     ├── TurnNotFound           404 TURN_NOT_FOUND
+    ├── FileNotFound           404 FILE_NOT_FOUND
     ├── EndpointNotFound       404 ENDPOINT_NOT_FOUND
     ├── MethodNotAllowed       405 METHOD_NOT_ALLOWED
     ├── SessionBusy            409 SESSION_BUSY
     ├── Conflict               409 CONFLICT
+    ├── PreconditionFailed     412 PRECONDITION_FAILED
     ├── PayloadTooLarge        413 PAYLOAD_TOO_LARGE
     ├── UnsupportedMediaType   415 UNSUPPORTED_MEDIA_TYPE
     ├── RangeNotSatisfiable    416 RANGE_NOT_SATISFIABLE
     ├── Overloaded             503 OVERLOADED
+    ├── QuotaExceeded          507 QUOTA_EXCEEDED
     ├── StorageFull            507 STORAGE_FULL
     ├── StorageUnavailable     503 STORAGE_UNAVAILABLE
     ├── InternalError          500 INTERNAL_ERROR
@@ -24,7 +27,11 @@ Texts are Chinese by default, as existing clients expect; each class carries bot
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
+
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+RETRY: Mapping[str, str] = MappingProxyType({"Retry-After": "5"})
 
 
 class QchatError(Exception):
@@ -34,7 +41,7 @@ class QchatError(Exception):
     code: str = "INTERNAL_ERROR"
     zh: ClassVar[str] = "服务器内部错误"
     en: ClassVar[str] = "internal error"
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, str] = NO_HEADERS
 
     def __init__(self, details: Any = None, *, zh: str = "", en: str = "", **extra: Any) -> None:
         self.texts = {"zh": zh or self.zh, "en": en or self.en}
@@ -91,6 +98,15 @@ class TurnNotFound(QchatError):
     en = "the session has no such turn"
 
 
+class FileNotFound(QchatError):
+    """The workspace has no such file."""
+
+    status = 404
+    code = "FILE_NOT_FOUND"
+    zh = "指定的文件不存在"
+    en = "there is no such file"
+
+
 class EndpointNotFound(QchatError):
     """No route has this path."""
 
@@ -127,6 +143,15 @@ class Conflict(QchatError):
     en = "this request key belongs to another prompt"
 
 
+class PreconditionFailed(QchatError):
+    """The file is not the one that the request's conditions mean."""
+
+    status = 412
+    code = "PRECONDITION_FAILED"
+    zh = "文件已被修改"
+    en = "the file is not the one that the conditions ask for"
+
+
 class PayloadTooLarge(QchatError):
     """The body is larger than any valid request."""
 
@@ -161,7 +186,16 @@ class Overloaded(QchatError):
     code = "OVERLOADED"
     zh = "服务繁忙，请稍后重试"
     en = "the service is at its limit, try again later"
-    headers = {"Retry-After": "5"}
+    headers: Mapping[str, str] = RETRY
+
+
+class QuotaExceeded(QchatError):
+    """The session's workspace holds as much as it may."""
+
+    status = 507
+    code = "QUOTA_EXCEEDED"
+    zh = "会话工作目录超过配额"
+    en = "the session's workspace is at its quota"
 
 
 class StorageFull(QchatError):
@@ -180,7 +214,7 @@ class StorageUnavailable(QchatError):
     code = "STORAGE_UNAVAILABLE"
     zh = "存储不可用"
     en = "the storage cannot be used"
-    headers = {"Retry-After": "5"}
+    headers: Mapping[str, str] = RETRY
 
 
 class InternalError(QchatError):

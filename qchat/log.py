@@ -1,6 +1,5 @@
 """Logging: one event a line, a constant text plus fields, to stderr and to a file when asked."""
 
-import io
 import logging
 import logging.handlers
 import sys
@@ -47,7 +46,7 @@ def _made(path: Path) -> Path:
 
 
 def _handler(
-    handler: "logging.StreamHandler[io.TextIOWrapper] | logging.StreamHandler[object]",
+    handler: logging.Handler,
     console: bool,
     shared: list[structlog.types.Processor],
     *,
@@ -61,7 +60,9 @@ def _handler(
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
-        processors=[remove, structlog.processors.format_exc_info, renderer] if not console else [remove, renderer],
+        processors=[remove, structlog.processors.format_exc_info, renderer]
+        if not console
+        else [remove, renderer],
     )
     handler.setFormatter(formatter)
     return handler

@@ -92,12 +92,8 @@ class Settings:
     max_history_length: int | None = _number(
         "MAX_HISTORY_LENGTH", None, "caps message_count in a session's JSON; unlimited when unset", least=1
     )
-    force_chinese: bool = _flag_setting(
-        "FORCE_CHINESE", False, "begin every prompt with 请用中文回答："
-    )
-    aws_default_region: str = _setting(
-        "AWS_DEFAULT_REGION", "us-east-1", "passed on to the agent"
-    )
+    force_chinese: bool = _flag_setting("FORCE_CHINESE", False, "begin every prompt with 请用中文回答：")
+    aws_default_region: str = _setting("AWS_DEFAULT_REGION", "us-east-1", "passed on to the agent")
     agent: str = _choice(
         "QCHAT_AGENT",
         "auto",
@@ -115,13 +111,21 @@ class Settings:
     )
     max_turns: int = _number("QCHAT_MAX_TURNS", 200, "turns that run at once", least=1)
     max_queued: int = _number("QCHAT_MAX_QUEUED", 1000, "turns that wait; beyond it 503", least=0)
-    max_streams: int = _number("QCHAT_MAX_STREAMS", 2000, "event streams open at once; beyond it 503", least=1)
+    max_streams: int = _number(
+        "QCHAT_MAX_STREAMS", 2000, "event streams open at once; beyond it 503", least=1
+    )
     max_sessions: int = _number("QCHAT_MAX_SESSIONS", 100_000, "sessions; beyond it 503", least=1)
     max_output_bytes: int = _number(
         "QCHAT_MAX_OUTPUT_BYTES", 256 * 1024**2, "bytes that one turn may write", least=1024
     )
     max_message_chars: int = _number(
         "QCHAT_MAX_MESSAGE_CHARS", 100_000, "characters of a prompt", least=1, most=1_000_000
+    )
+    session_bytes: int = _number(
+        "QCHAT_SESSION_BYTES", 4 * 1024**3, "bytes that a session's workspace may take", least=1024
+    )
+    session_files: int = _number(
+        "QCHAT_SESSION_FILES", 100_000, "files and directories that a workspace may hold", least=1
     )
     shutdown_grace: float = _number(
         "QCHAT_SHUTDOWN_GRACE", 5.0, "seconds that running turns get to end on shutdown", least=0, whole=False
@@ -130,13 +134,18 @@ class Settings:
         "QCHAT_HEARTBEAT", 15.0, "seconds of silence after which a stream says ping", least=1, whole=False
     )
     stall_timeout: float = _number(
-        "QCHAT_STALL_TIMEOUT", 30.0, "seconds after which a reader that takes nothing is cut", least=1, whole=False
+        "QCHAT_STALL_TIMEOUT",
+        30.0,
+        "seconds after which a reader that takes nothing is cut",
+        least=1,
+        whole=False,
     )
     allowed_hosts: frozenset[str] = _set(
         "QCHAT_ALLOWED_HOSTS", "more Host names that requests may carry, besides the address itself"
     )
     allowed_origins: frozenset[str] = _set(
-        "QCHAT_ALLOWED_ORIGINS", "more origins whose pages may call the service, such as https://portal.example"
+        "QCHAT_ALLOWED_ORIGINS",
+        "more origins whose pages may call the service, such as https://portal.example",
     )
     lang: str = _choice("QCHAT_LANG", "zh", ("zh", "en"), "language of error texts")
     log_file: Path | None = _setting("QCHAT_LOG_FILE", None, "file that the log goes to as well", Path)

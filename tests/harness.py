@@ -125,7 +125,13 @@ class Server:
     async def start(cls, env: Mapping[str, str], log: Path) -> Self:
         with open(log, "ab") as stderr:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "qchat", env=env, stdout=asyncio.subprocess.PIPE, stderr=stderr, cwd=ROOT
+                sys.executable,
+                "-m",
+                "qchat",
+                env=env,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                cwd=ROOT,
             )
         assert process.stdout is not None
         lines = [(await process.stdout.readline()).decode().rstrip() for _ in range(3)]

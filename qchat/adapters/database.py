@@ -63,7 +63,7 @@ def transaction(connection: sqlite3.Connection, works: Sequence[Work[Any]]) -> l
                 results.append(work(connection))
             except sqlite3.Error:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is for whoever asked
                 connection.execute("ROLLBACK TO work")
                 results.append(error)
             connection.execute("RELEASE work")
@@ -150,7 +150,7 @@ class Database:
                 raise
         except sqlite3.Error as error:
             return [_storage_error(error, self.path)] * len(works)
-        except Exception as error:  # a mistake of ours must not end the thread that all others need
+        except Exception as error:  # noqa: BLE001  # a mistake of ours must not end the thread that all others need
             return [error] * len(works)
 
     @staticmethod

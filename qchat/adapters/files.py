@@ -1,25 +1,33 @@
-"""The files of sessions, for callers that know a session by its id."""
+"""The files of sessions, for callers that know a session by its id.
+
+Agent-written files are hostile, so everything goes through :mod:`.workspace`. Synchronous: for threads.
+"""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 
-from attrs import define
+from attrs import define, evolve
 
+from qchat.adapters.archive import Kind, write_archive
 from qchat.adapters.beneath import NotFound
 from qchat.adapters.statedir import storage_error
-from qchat.adapters.workspace import Listing, Workspace
+from qchat.adapters.upload import Upload
+from qchat.adapters.workspace import Listing, Usage, Workspace
 
 
 @define(eq=False)
 class Files:
-    """``base`` is the directory of the workspaces. Synchronous: for a thread."""
+    """``base`` is the directory of the workspaces."""
 
     base: Path
 
-    def listing(self, session_id: str) -> Listing:
-        """The regular files of a workspace; none when it has vanished.
-
-        :raises StorageUnavailable: when the base directory cannot be read.
+    @contextmanager
+    def workspace(self, session_id: str) -> Iterator[Workspace]:
+        """:raises StorageUnavailable: when the base directory cannot be read.
+        :raises WorkspaceError:
         """
         try:
             base = os.open(self.base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -27,8 +35,59 @@ class Files:
             raise storage_error(error) from error
         try:
             with Workspace.open(base, session_id) as workspace:
-                return workspace.listing()
-        except NotFound:
-            return Listing([], truncated=False)
+                yield workspace
         finally:
             os.close(base)
+
+    def listing(
+        self,
+        session_id: str,
+        *,
+        limit: int | None = None,
+        after: bytes = b"",
+        depth: int | None = None,
+        glob: str = "",
+    ) -> Listing:
+        """The regular files of a workspace, in the order of their paths; none when it has vanished.
+
+        ``glob`` is matched against the whole path, and ``limit`` counts what matches.
+        """
+        try:
+            with self.workspace(session_id) as workspace:
+                if not glob:
+                    return workspace.listing(limit, after, depth)
+                found = workspace.listing(None, after, depth)
+        except NotFound:
+            return Listing([], truncated=False)
+        matching = [entry for entry in found.entries if fnmatchcase(entry.path, glob)]
+        if limit is not None and len(matching) > limit:
+            return Listing(matching[:limit], truncated=True)
+        return evolve(found, entries=matching)
+
+    def usage(self, session_id: str) -> Usage:
+        """What a workspace takes."""
+        with self.workspace(session_id) as workspace:
+            return workspace.measure()
+
+    def open(self, session_id: str, path: bytes) -> tuple[int, os.stat_result]:
+        """Open a regular file; the caller closes the descriptor.
+
+        :raises WorkspaceError:
+        """
+        with self.workspace(session_id) as workspace:
+            return workspace.open_file(path)
+
+    def upload(self, session_id: str, path: bytes, *, replace: bool) -> Upload:
+        """:raises WorkspaceError:"""
+        with self.workspace(session_id) as workspace:
+            return workspace.upload(path, replace=replace)
+
+    def archive(self, session_id: str, kind: Kind, write_piece: Callable[[bytes], None]) -> None:
+        """Write all files as an archive; ``write_piece`` may raise to stop it."""
+        with self.workspace(session_id) as workspace:
+            write_archive(workspace, kind, write_piece)
+
+    def remove(self, session_id: str, path: bytes) -> None:
+        """:raises WorkspaceError:"""
+        with self.workspace(session_id) as workspace:
+            workspace.remove(path)

@@ -8,14 +8,18 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from attrs import define, frozen
+from attrs import astuple, define, frozen
 
 from qchat.adapters.database import Database
 from qchat.errors import Conflict, Overloaded, SessionBusy, SessionNotFound
 from qchat.model.session import Session
 from qchat.model.turn import Ending, Form, Output, Turn
 
-SESSION = "id, created, last_activity, message_count, idle, expired"
+SESSION = "id, created, last_activity, message_count, idle, expired, title, pinned, expires_in"
+IDLE = (
+    "NOT expired AND NOT pinned AND idle >= coalesce(expires_in, ?) AND NOT EXISTS (SELECT 1 FROM turns"
+    " WHERE session_id = sessions.id AND state IN ('queued', 'running'))"
+)
 TURN = (
     "session_id, number, prompt, request_key, state, created, started, form, output,"
     " ended, exit, bytes, sha256, code, detail, answered"
@@ -82,8 +86,8 @@ class Store:
     async def add_sessions(self, sessions: list[Session]) -> None:
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(
-                f"INSERT OR IGNORE INTO sessions ({SESSION}) VALUES (?, ?, ?, ?, ?, ?)",
-                [(s.id, s.created, s.last_activity, s.message_count, s.idle, s.expired) for s in sessions],
+                f"INSERT OR IGNORE INTO sessions ({SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [astuple(session) for session in sessions],
             )
 
         await self.db.write(work)
@@ -105,27 +109,32 @@ class Store:
         await self.db.write(work)
 
     def idle_sessions(self, seconds: float) -> list[Session]:
-        """Sessions whose counted idle time has reached ``seconds`` and that have no unfinished turn."""
-        rows = self.db.reader.execute(
-            f"SELECT {SESSION} FROM sessions AS s WHERE NOT expired AND idle >= ? AND NOT EXISTS"
-            " (SELECT 1 FROM turns WHERE session_id = s.id AND state IN ('queued', 'running'))",
-            (seconds,),
-        )
+        """Sessions idle for ``seconds``, or for their own time, and without an unfinished turn."""
+        rows = self.db.reader.execute(f"SELECT {SESSION} FROM sessions WHERE {IDLE}", (seconds,))
         return [_to_session(row) for row in rows.fetchall()]
 
     async def expire(self, session_id: str, seconds: float, *, forget: bool) -> bool:
-        """Expire a session if it is still idle for ``seconds`` and has no unfinished turn.
+        """Expire a session if it still is one of :meth:`idle_sessions`.
 
         ``forget`` removes the row; else it stays, marked, for as long as the directory does.
         """
 
         def work(connection: sqlite3.Connection) -> bool:
-            still_idle = (
-                "id = ? AND NOT expired AND idle >= ? AND NOT EXISTS"
-                " (SELECT 1 FROM turns WHERE session_id = id AND state IN ('queued', 'running'))"
-            )
             change = "DELETE FROM sessions" if forget else "UPDATE sessions SET expired = 1"
-            return connection.execute(f"{change} WHERE {still_idle}", (session_id, seconds)).rowcount > 0
+            return connection.execute(f"{change} WHERE {IDLE} AND id = ?", (seconds, session_id)).rowcount > 0
+
+        return await self.db.write(work)
+
+    async def change_session(self, session_id: str, changes: dict[str, Any]) -> bool:
+        """Set columns of a session, named as in :class:`Session`; false when there is none."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            assignments = ", ".join(f"{name} = ?" for name in changes) or "id = id"
+            where = "WHERE id = ? AND NOT expired"
+            changed = connection.execute(
+                f"UPDATE sessions SET {assignments} {where}", (*changes.values(), session_id)
+            )
+            return changed.rowcount > 0
 
         return await self.db.write(work)
 
@@ -286,7 +295,7 @@ def _session(connection: sqlite3.Connection, session_id: str) -> Session | None:
 def _to_session(row: tuple[Any, ...]) -> Session:
     names = SESSION.split(", ")
     values = dict(zip(names, row, strict=True))
-    return Session(**{**values, "expired": bool(values["expired"])})
+    return Session(**{**values, "expired": bool(values["expired"]), "pinned": bool(values["pinned"])})
 
 
 def _caller_turn(connection: sqlite3.Connection, caller_key: tuple[str, str]) -> tuple[str, int] | None:

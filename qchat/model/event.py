@@ -8,7 +8,7 @@ into pieces. So a position in the transcript names a position in the events, for
 import re
 from typing import Literal, Self
 
-from attrs import frozen
+from attrs import field, frozen
 
 ToolState = Literal["started", "output", "completed", "failed"]
 
@@ -35,7 +35,7 @@ class Tool:
     state: ToolState
     name: str = ""
     trusted: bool = False
-    about: dict[str, str] = {}
+    about: dict[str, str] = field(factory=dict)
     """What the card says of itself when it starts: path, command, purpose, diff, ..."""
     output: str = ""
     """What the tool wrote; only in state "output". The pieces of one card, joined, are its output."""

@@ -57,7 +57,9 @@ FAILURES = {
         ("请将问题拆分后重试",),
         ("try a smaller task",),
     ),
-    "OUTPUT_LIMIT": Failure(503, "AI输出超过上限，已停止", "the agent wrote more than is allowed and was stopped"),
+    "OUTPUT_LIMIT": Failure(
+        503, "AI输出超过上限，已停止", "the agent wrote more than is allowed and was stopped"
+    ),
     "QUOTA_EXCEEDED": Failure(
         507,
         "会话工作目录超过配额，已停止",

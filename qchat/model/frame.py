@@ -5,7 +5,7 @@ without missing anything (``session``, ``queued``, heartbeats) have none.
 """
 
 import json
-from json.encoder import encode_basestring  # type: ignore[attr-defined]  # public in all but its stub
+from json.encoder import encode_basestring
 from typing import Any
 
 from attrs import frozen

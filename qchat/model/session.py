@@ -24,5 +24,10 @@ class Session:
     """Prompts, and answers that are not empty."""
     idle: float
     """Seconds without activity that had been counted at the last sweep; below zero for activity since."""
-    expired: bool
+    expired: bool = False
     """Forgotten, while its directory stays for the operator."""
+    title: str = ""
+    pinned: bool = False
+    """Never expires."""
+    expires_in: float | None = None
+    """Seconds without activity until it expires; None for the service's setting."""

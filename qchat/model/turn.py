@@ -51,6 +51,11 @@ class Turn:
     ending: Ending | None
 
     @property
+    def names(self) -> dict[str, str | int]:
+        """What it is called in a log."""
+        return {"session_id": self.session_id, "turn": self.number}
+
+    @property
     def finished(self) -> bool:
         return self.ending is not None
 

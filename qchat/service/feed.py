@@ -7,13 +7,13 @@ turn's window, from there on in the window, and back to the transcript for whoev
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 
 from attrs import define, field
 
-from qchat.errors import Overloaded, SessionNotFound, ValidationError
+from qchat.errors import Overloaded, ValidationError
 from qchat.model.event import Position
 from qchat.model.frame import PING, Framer
 from qchat.model.turn import Turn
@@ -72,7 +72,7 @@ class Feed:
     streams: int = 0
     _channels: dict[str, Channel] = field(factory=dict)
     _checkpoints: OrderedDict[tuple[str, int], Checkpoints] = field(factory=OrderedDict)
-    _closing: bool = False
+    closing: bool = False
 
     # For the service
 
@@ -118,7 +118,7 @@ class Feed:
 
     def close(self) -> None:
         """The service goes down: end every stream with a frame that says to come back."""
-        self._closing = True
+        self.closing = True
         for channel in self._channels.values():
             channel.wake()
 
@@ -167,7 +167,7 @@ class Feed:
             channel.readers -= 1
             self._drop(session_id)
 
-    async def session(self, session_id: str, after: Position | None) -> AsyncIterator[bytes]:
+    async def session(self, session_id: str, after: Position | None) -> AsyncGenerator[bytes]:
         """Batches of frames of a whole session behind ``after``, turn by turn, until it is deleted."""
         channel = self.channel(session_id)
         number = after.turn if after else 1
@@ -180,58 +180,42 @@ class Feed:
                     async for batch in batches:
                         yield batch
                 number, after = number + 1, None
-            if channel.deleted or self._closing:
+            if channel.deleted or self.closing:
                 if turn is None:  # else its own stream has said so
                     yield self._farewell(channel, session_id)
                 return
             if turn is None and not await channel.changed(self.heartbeat):
                 yield PING
 
-    async def turn(self, session_id: str, after: Position) -> AsyncIterator[bytes]:
+    async def turn(self, session_id: str, after: Position) -> AsyncGenerator[bytes]:
         """Batches of frames of one turn behind ``after``, up to its terminal event."""
         channel = self.channel(session_id)
-        place: Place = (after.offset, after.nth)
-        tail: Tail | None = None
-        queued = 0
+        reader = _Reader(self, channel, session_id, after.turn, (after.offset, after.nth))
         while True:
-            if channel.tail is not None and channel.tail.turn.number == after.turn:
-                tail = channel.tail  # and it stays so when the turn ends: the window has the end, too
-            if tail is not None:
-                index = tail.index_after(place)
-                if index is None:
-                    for batch, place in self._replay(tail.turn, place, tail.boundary_after(place)):
-                        yield batch
-                    continue
-                if index < tail.end:
-                    batch, place = tail.since(index)
-                    yield batch
-                    continue
-                if tail.ended:
-                    return
-            else:
-                turn = self.find(session_id, after.turn)
-                if turn is not None and turn.ending:
-                    if place[0] <= turn.ending.bytes:
-                        for batch, place in self._replay(turn, place, None):
-                            yield batch
-                        yield self.framer.ending(turn)
-                    return
-                if queued != (queued := channel.queued.get(after.turn, 0)) and queued:
-                    yield self.framer.queued(after.turn, queued)
-            if channel.deleted or self._closing:
+            for batch in reader.ready():
+                yield batch
+            if reader.done:
+                return
+            if channel.deleted or self.closing:
                 yield self._farewell(channel, session_id)
                 return
             if not await channel.changed(self.heartbeat):
                 yield PING
 
-    def _replay(self, turn: Turn, after: Place, until: Place | None) -> Iterator[tuple[bytes, Place]]:
+    def replay(self, turn: Turn, after: Place, until: Place | None) -> Iterator[tuple[bytes, Place]]:
+        """Frames from the transcript; see :func:`.tail.replay`."""
         channel = self._channels.get(turn.session_id)
         if channel and channel.tail and channel.tail.turn.number == turn.number:
             checkpoints = channel.tail.checkpoints
         else:
             checkpoints = self._remember(turn, None)
         return replay(
-            self.transcript(turn.session_id, turn.number), checkpoints, self.framer, turn, after, until
+            self.transcript(turn.session_id, turn.number),
+            turn,
+            checkpoints=checkpoints,
+            framer=self.framer,
+            after=after,
+            until=until,
         )
 
     def _remember(self, turn: Turn, checkpoints: Checkpoints | None) -> Checkpoints:
@@ -251,3 +235,54 @@ class Feed:
         channel = self._channels.get(session_id)
         if channel and not (channel.readers or channel.tail or channel.queued or channel.awaited):
             del self._channels[session_id]
+
+
+@define(eq=False)
+class _Reader:
+    """One reader's way through one turn."""
+
+    feed: Feed
+    channel: Channel
+    session_id: str
+    number: int
+    place: Place
+    done: bool = False
+    _tail: Tail | None = None
+    _queued: int = 0
+
+    def ready(self) -> Iterator[bytes]:
+        """All that can be sent without waiting. Empty batches only let others run."""
+        tail = self.channel.tail
+        if tail is not None and tail.turn.number == self.number:
+            self._tail = tail  # kept when the turn ends: its window has the end, too
+        if self._tail is not None:
+            yield from self._from_window(self._tail)
+            return
+        turn = self.feed.find(self.session_id, self.number)
+        if turn is not None and turn.ending:
+            self.done = True
+            if self.place[0] <= turn.ending.bytes:
+                yield from self._from_transcript(turn, None)
+                yield self.feed.framer.ending(turn)
+            return
+        queued = self.channel.queued.get(self.number, 0)
+        if queued != self._queued:
+            self._queued = queued
+            yield self.feed.framer.queued(self.number, queued) if queued else b""
+
+    def _from_window(self, tail: Tail) -> Iterator[bytes]:
+        while True:
+            index = tail.index_after(self.place)
+            if index is None:
+                yield from self._from_transcript(tail.turn, tail.boundary_after(self.place))
+            elif index < tail.end:
+                batch, self.place = tail.since(index)
+                yield batch
+            else:
+                self.done = tail.ended
+                return
+
+    def _from_transcript(self, turn: Turn, until: Place | None) -> Iterator[bytes]:
+        for batch, place in self.feed.replay(turn, self.place, until):
+            self.place = place
+            yield batch

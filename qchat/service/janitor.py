@@ -40,7 +40,7 @@ class Janitor:
         return min(60.0, self.expiry / 10)
 
     async def run(self) -> None:
-        """Sweep at intervals, for as long as the service lives; a failed sweep is logged, and the next one tries."""
+        """Sweep at intervals, for as long as the service lives; a sweep that failed is tried again."""
         while True:
             await asyncio.sleep(self.interval)
             try:
@@ -56,14 +56,15 @@ class Janitor:
         watched = self.feed.watched()
         expired = []
         for session in self.store.idle_sessions(self.expiry):
-            limit = max(self.expiry, MAX_WATCHED_SECONDS) if session.id in watched else self.expiry
-            if session.idle >= limit and await self._expire(session, limit):
+            if session.id in watched and session.idle < MAX_WATCHED_SECONDS:
+                continue
+            if await self._expire(session):
                 expired.append(session.id)
         self.state.take_ballast()
         return expired
 
-    async def _expire(self, session: Session, limit: float) -> bool:
-        if not await self.store.expire(session.id, limit, forget=self.cleanup):
+    async def _expire(self, session: Session) -> bool:
+        if not await self.store.expire(session.id, self.expiry, forget=self.cleanup):
             return False  # it has come to life since
         self.feed.delete(session.id)
         try:

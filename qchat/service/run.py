@@ -7,13 +7,15 @@ from typing import Literal
 
 from attrs import define, field
 
-from qchat.adapters.process import Launch, Process, SpawnError, Spawner, drain
+from qchat.adapters.process import Launch, Process, Spawner, SpawnError, drain
 from qchat.adapters.transcript import Stderr, Transcript
 from qchat.model.outcome import decide
 from qchat.model.turn import Ending, Reason, Turn
 from qchat.service.tail import Tail
 
-StopReason = Literal["cancelled", "timed_out", "interrupted", "output_limit", "quota_exceeded", "storage_full"]
+StopReason = Literal[
+    "cancelled", "timed_out", "interrupted", "output_limit", "quota_exceeded", "storage_full"
+]
 CODES = {
     "timed_out": "QCLI_TIMEOUT",
     "interrupted": "INTERRUPTED",

@@ -26,6 +26,7 @@ class Sessions:
     turns: Turns
     idle: IdleClock
     max_sessions: int
+    expiry: float
     trash_filled: asyncio.Event = field(factory=asyncio.Event)
     """Set when there is something in the trash."""
 
@@ -44,15 +45,10 @@ class Sessions:
             raise Overloaded(limit=self.max_sessions)
         now = time.time()
         session = Session(
-            id=str(uuid4()),
-            created=now,
-            last_activity=now,
-            message_count=0,
-            idle=self.idle.now(),
-            expired=False,
+            id=str(uuid4()), created=now, last_activity=now, message_count=0, idle=self.idle.now()
         )
         try:
-            # The directory first: one without a row is taken over at the next start, a row without one is a lie.
+            # The directory first: one without a row is taken over at the next start.
             self.state.create(session.id)
             await self.store.add_sessions([session])
         except QchatError as error:
@@ -61,6 +57,26 @@ class Sessions:
             raise
         log.info("创建新会话", session_id=session.id)
         return session
+
+    async def change(self, session_id: str, **changes: object) -> Session:
+        """Set ``title``, ``pinned`` or ``expires_in``.
+
+        :raises SessionNotFound:
+        """
+        if not await self.store.change_session(session_id, changes):
+            raise SessionNotFound()
+        return self.get(session_id)
+
+    async def touch(self, session_id: str) -> None:
+        """Note activity."""
+        await self.store.touch(session_id, time.time(), self.idle.now())
+
+    def expires_at(self, session: Session) -> float | None:
+        """When it will expire if nothing happens, in seconds since the epoch; None for a pinned one."""
+        if session.pinned:
+            return None
+        idle = session.idle - self.idle.now()
+        return time.time() + (session.expires_in or self.expiry) - idle
 
     async def delete(self, session_id: str) -> None:
         """End what runs, then remove directory and rows; the directory is gone when this returns.
@@ -89,7 +105,7 @@ class Sessions:
             lambda: [(e.name, e.stat().st_mtime) for e in self.state.on_disk() if e.name not in known]
         )
         sessions = [
-            Session(id=name, created=mtime, last_activity=mtime, message_count=0, idle=0, expired=False)
+            Session(id=name, created=mtime, last_activity=mtime, message_count=0, idle=0)
             for name, mtime in found
         ]
         if sessions:

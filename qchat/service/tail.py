@@ -134,7 +134,13 @@ class Tail:
 
 
 def replay(
-    path: Path, checkpoints: Checkpoints, framer: Framer, turn: Turn, after: Place, until: Place | None
+    path: Path,
+    turn: Turn,
+    *,
+    checkpoints: Checkpoints,
+    framer: Framer,
+    after: Place,
+    until: Place | None,
 ) -> Iterator[tuple[bytes, Place]]:
     """The frames behind ``after`` and up to ``until`` (or the end), read from the transcript.
 
@@ -151,7 +157,9 @@ def replay(
             # A piece of text must not reach across the places between which it was asked for.
             bounds = (after[0], until[0] if until else None)
             stops = [bound for bound in bounds if bound is not None and bound > parser.consumed]
-            data = os.pread(fd, min([SLICE_BYTES, *(stop - parser.consumed for stop in stops)]), parser.consumed)
+            data = os.pread(
+                fd, min([SLICE_BYTES, *(stop - parser.consumed for stop in stops)]), parser.consumed
+            )
             events = parser.feed(data) if data else parser.close()
             frames, last = [], after
             for end, nth, event in events:

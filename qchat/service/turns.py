@@ -109,7 +109,7 @@ class Turns:
         if gone:
             raise SessionNotFound()
         if new:
-            log.info("turn accepted", session_id=session_id, turn=turn.number, state=turn.state)
+            log.info("turn accepted", **turn.names, state=turn.state)
             if turn.state == "running":
                 self._own(self._run(turn))
             else:
@@ -153,7 +153,7 @@ class Turns:
             try:
                 started = await self.store.start_turn(turn.session_id, turn.number, now)
             except QchatError as error:  # a full disk: it keeps its place and is tried again
-                log.warning("turn not started", session_id=turn.session_id, turn=turn.number, error=str(error))
+                log.warning("turn not started", **turn.names, error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             if started:
@@ -169,7 +169,7 @@ class Turns:
             code = "STORAGE_FULL" if isinstance(error, StorageFull) else "QCLI_UNAVAILABLE"
             ending = Ending(reason="failed", ended=time.time(), code=code, detail=str(error))
         except Exception:
-            log.exception("turn failed", session_id=turn.session_id, turn=turn.number)
+            log.exception("turn failed", **turn.names)
             ending = Ending(reason="failed", ended=time.time(), code="QCLI_PROCESSING_ERROR")
         await self._end(turn, ending)
         self._give_place(turn.session_id)
@@ -208,7 +208,7 @@ class Turns:
                 ended = await self.store.end_turn(turn.session_id, turn.number, ending, self.idle.now())
                 break
             except QchatError as error:
-                log.error("ending not committed", session_id=turn.session_id, turn=turn.number, error=str(error))
+                log.error("ending not committed", **turn.names, error=str(error))
                 if self._closing:
                     return  # the next start will mark it interrupted
                 await asyncio.sleep(RETRY_SECONDS)
@@ -290,7 +290,7 @@ class Turns:
         self._schedule()
 
     async def sync_transcripts(self) -> None:
-        """Bring what running turns have written to the disk, at intervals, for as long as the service lives."""
+        """Bring what running turns have written to the disk, for as long as the service lives."""
         while True:
             await asyncio.sleep(SYNC_SECONDS)
             for run in list(self._runs.values()):
@@ -298,7 +298,7 @@ class Turns:
                     await asyncio.to_thread(run.transcript.sync)
 
     async def close(self) -> None:
-        """Let running turns finish for the time of grace, then end them; queued ones wait for the next start."""
+        """Give running turns their time of grace, then end them; queued ones wait for the next start."""
         self._closing = True
         runs = {task for task in self._tasks if not task.done()}
         if runs:

@@ -1,9 +1,8 @@
 """What surrounds every handler: errors become JSON, and nothing a client sends becomes a 500."""
 
-from collections.abc import Awaitable, Callable
-
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from qchat.adapters.statedir import storage_error
 from qchat.errors import (
@@ -17,11 +16,10 @@ from qchat.errors import (
 from qchat.settings import Settings
 from qchat.web.wire import json_response
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger()
 
 
-def errors_as_json(settings: Settings) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def errors_as_json(settings: Settings) -> Middleware:
     """The middleware that renders every error."""
 
     @web.middleware

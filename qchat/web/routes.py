@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from qchat.web.handlers import chat, meta, sessions, turns
+from qchat.web.handlers import chat, files, meta, sessions, turns
 
 API = "/api/v1"
 SESSION = API + "/sessions/{session_id}"
@@ -25,7 +25,13 @@ def add_routes(app: web.Application) -> None:
             web.post(f"{API}/sessions", sessions.create),
             web.get(SESSION, sessions.show),
             web.delete(SESSION, sessions.delete),
-            web.get(f"{SESSION}/files", sessions.files),
+            web.patch(SESSION, sessions.patch),
+            web.get(f"{SESSION}/files", files.index),
+            web.post(f"{SESSION}/files", files.post),
+            web.get(f"{SESSION}/files/{{path:.+}}", files.download),
+            web.put(f"{SESSION}/files/{{path:.+}}", files.put),
+            web.delete(f"{SESSION}/files/{{path:.+}}", files.delete),
+            web.get(f"{SESSION}/archive", files.archive, allow_head=False),
             web.get(f"{SESSION}/messages", sessions.messages),
             web.get(f"{SESSION}/events", turns.session_events, allow_head=False),
             web.get(f"{SESSION}/turns", turns.index),

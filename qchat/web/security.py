@@ -5,22 +5,21 @@ read; here a request acts. So every route is guarded, GET too, except the page i
 files, which hold no data, and the probes.
 """
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
 
 from qchat.errors import Forbidden
 from qchat.settings import Settings
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 SAFE = {hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS}
 ACTING_GETS = {"/api/v1/chat/stream"}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 PREFETCH_HEADERS = ("Sec-Purpose", "Purpose", "X-Moz")
 
 
-def guard(settings: Settings) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def guard(settings: Settings) -> Middleware:
     """The middleware that lets in who belongs."""
     hosts = frozenset({settings.host.strip("[]"), *LOOPBACK, *settings.allowed_hosts})
 

@@ -15,6 +15,7 @@ from qchat.model.turn import Turn
 from qchat.settings import Settings
 
 MAX_KEY_CHARS = 200
+MAX_TITLE_CHARS = 200
 
 
 @frozen(kw_only=True)
@@ -139,7 +140,33 @@ def session_json(session: Session, settings: Settings, workspace: str) -> dict[s
         "last_activity": session.last_activity,
         "message_count": min(count, settings.max_history_length or count),
         **directories(session.id, settings, workspace),
+        "title": session.title,
+        "pinned": session.pinned,
+        "expires_in": session.expires_in,
     }
+
+
+def session_changes(fields: dict[str, Any]) -> dict[str, Any]:
+    """What a client wants to change of a session.
+
+    :raises ValidationError: naming the field, the value and what is allowed.
+    """
+    for name, value in fields.items():
+        match name, value:
+            case "title", str() if len(value) <= MAX_TITLE_CHARS and value.isprintable():
+                pass
+            case "pinned", bool():
+                pass
+            case "expires_in", None:
+                pass
+            case "expires_in", int() | float() if not isinstance(value, bool) and 60 <= value <= 10**9:
+                pass
+            case _:
+                raise ValidationError(
+                    f"{name[:100]}={str(value)[:100]!r}: it takes title (up to {MAX_TITLE_CHARS} printable"
+                    " characters), pinned (true or false) and expires_in (60 to 1000000000 seconds, or null)"
+                )
+    return fields
 
 
 def directories(session_id: str, settings: Settings, workspace: str) -> dict[str, str]:

@@ -12,7 +12,19 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.harness import ROUNDS, Client, Frame, Server, alive, answer, bash, environment, frames, server, until
+from tests.harness import (
+    ROUNDS,
+    Client,
+    Frame,
+    Server,
+    alive,
+    answer,
+    bash,
+    environment,
+    frames,
+    server,
+    until,
+)
 
 API = "/api/v1"
 
@@ -20,7 +32,9 @@ API = "/api/v1"
 async def read_some(client: Client, url: str, count: int, after: str = "") -> list[Frame]:
     """The first ``count`` frames of a stream, then leave."""
     found: list[Frame] = []
-    async with client.http.get(client.url + url, headers={"Last-Event-ID": after} if after else {}) as response:
+    async with client.http.get(
+        client.url + url, headers={"Last-Event-ID": after} if after else {}
+    ) as response:
         if response.status == 204:
             return found
         assert response.status == 200, await response.text()
@@ -119,7 +133,8 @@ async def test_acknowledged_sessions_survive(http: aiohttp.ClientSession, tmp_pa
                 known.append(await client.session())
 
         tasks = [asyncio.create_task(create()) for _ in range(8)]
-        await until(lambda before=len(known): len(known) > before + 30)
+        enough = len(known) + 30
+        await until(lambda enough=enough: len(known) > enough)
         running.kill()
         await asyncio.gather(*tasks, return_exceptions=True)
         await running.wait()
@@ -147,9 +162,13 @@ async def test_shutdown(http: aiohttp.ClientSession, tmp_path: Path, name: str) 
     async with server(env, tmp_path / "log") as running:
         client = Client(http, running.url)
         sessions = [await client.session() for _ in range(10)]
-        turns = [await client.turn(s, f"say a\n{bash(f'echo $$ >> {tmp_path}/pids; sleep 300')}") for s in sessions]
+        turns = [
+            await client.turn(s, f"say a\n{bash(f'echo $$ >> {tmp_path}/pids; sleep 300')}") for s in sessions
+        ]
         streams = [
-            asyncio.create_task(client.events(f"{API}/sessions/{s}/events")) for s in sessions for _ in range(20)
+            asyncio.create_task(client.events(f"{API}/sessions/{s}/events"))
+            for s in sessions
+            for _ in range(20)
         ]
         await until(lambda: len(_read(tmp_path / "pids").split()) == 10)
         health = await client.json("GET", "/health")
@@ -205,12 +224,14 @@ async def test_says_where_it_is(tmp_path: Path) -> None:
 
 
 async def test_log_file(http: aiohttp.ClientSession, tmp_path: Path) -> None:
-    """The documented grep finds sessions made and deleted in the log file, which holds no prompt or answer."""
+    """The documented grep finds sessions made and deleted in the log file; no prompt or answer is there."""
     env = environment(tmp_path / "sessions", QCHAT_LOG_FILE=str(tmp_path / "app.log"))
     async with server(env, tmp_path / "log") as running:
         client = Client(http, running.url)
         session = await client.session()
-        await client.json("POST", f"{API}/chat", json={"message": "say canary", "session_id": session}, status=200)
+        await client.json(
+            "POST", f"{API}/chat", json={"message": "say canary", "session_id": session}, status=200
+        )
         await client.json("DELETE", f"{API}/sessions/{session}", status=200)
     text = (tmp_path / "app.log").read_text()
     found = [line for line in text.splitlines() if re.search("(创建新会话|删除会话|清理)", line)]
@@ -225,7 +246,11 @@ async def test_log_file(http: aiohttp.ClientSession, tmp_path: Path) -> None:
         ("SESSION_EXPIRY", "5", "SESSION_EXPIRY='5' is not allowed: it takes a number of at least 60"),
         ("SESSION_EXPIRY", "nan", "SESSION_EXPIRY='nan' is not allowed"),
         ("QCHAT_LANG", "fr", "QCHAT_LANG='fr' is not allowed: it takes one of zh, en"),
-        ("AUTO_CLEANUP_SESSIONS", "maybe", "AUTO_CLEANUP_SESSIONS='maybe' is not allowed: it takes true or false"),
+        (
+            "AUTO_CLEANUP_SESSIONS",
+            "maybe",
+            "AUTO_CLEANUP_SESSIONS='maybe' is not allowed: it takes true or false",
+        ),
         ("HOST", "0.0.0.0", "HOST='0.0.0.0' is not allowed"),
     ],
 )

@@ -147,7 +147,9 @@ async def test_key_names_one_turn(client: Client) -> None:
     session = await client.session()
     path = f"{API}/sessions/{session}/turns"
     first = await client.json("POST", path, json={"message": "say a", "request_id": "k"}, status=202)
-    again = await client.json("POST", path, json={"message": "say a"}, headers={"Idempotency-Key": "k"}, status=200)
+    again = await client.json(
+        "POST", path, json={"message": "say a"}, headers={"Idempotency-Key": "k"}, status=200
+    )
     assert first["turn"] == again["turn"]
     other = await client.json("POST", path, json={"message": "say b", "request_id": "k"}, status=409)
     assert other["code"] == "CONFLICT"
@@ -159,7 +161,9 @@ async def test_key_names_one_turn(client: Client) -> None:
 async def test_key_without_a_session_names_the_session_too(client: Client) -> None:
     """A repeated keyed chat without a session gives the same session, also when sent at once."""
     body = {"message": "say a", "request_id": "k"}
-    found = await asyncio.gather(*(client.json("POST", f"{API}/chat", json=body, status=200) for _ in range(5)))
+    found = await asyncio.gather(
+        *(client.json("POST", f"{API}/chat", json=body, status=200) for _ in range(5))
+    )
     assert len({one["session_id"] for one in found}) == 1
     assert {one["response"] for one in found} == {"a"}
     listed = await client.json("GET", f"{API}/sessions")

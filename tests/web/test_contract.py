@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
+from yarl import URL
 
 from tests.conftest import StartService
 from tests.harness import Client, answer
@@ -61,18 +61,20 @@ ERRORS: list[tuple[str, str, Any, int, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "body", "status", "code", "text"), ERRORS)
+@pytest.mark.parametrize(("method", "path", "body", "expected"), [(*row[:3], row[3:]) for row in ERRORS])
 async def test_errors(
-    client: Client, method: str, path: str, body: Any, status: int, code: str, text: str
+    client: Client, method: str, path: str, body: Any, expected: tuple[int, str, str]
 ) -> None:
     """Every wrong request gets its status, its code and its text, and starts nothing."""
     raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    url = aiohttp.client.URL(client.url + path, encoded=True)
+    url = URL(client.url + path, encoded=True)
     data = io.BytesIO(raw) if raw is not None else None
-    async with client.http.request(method, url, data=data, headers=JSON if data is not None else {}) as response:
+    async with client.http.request(
+        method, url, data=data, headers=JSON if data is not None else {}
+    ) as response:
         found = await response.json()
-        assert (response.status, found["code"], found["error"]) == (status, code, text)
-        assert found["http_status"] == status
+        assert (response.status, found["code"], found["error"]) == expected
+        assert found["http_status"] == response.status
     assert (await client.json("GET", f"{API}/sessions"))["sessions"] == []
 
 
@@ -137,7 +139,9 @@ async def test_session(client: Client) -> None:
     assert shown["work_directory"].endswith(f"sessions/{session}")
     assert shown["absolute_work_directory"].startswith("/")
     assert shown["message_count"] == 0
-    chat = await client.json("POST", f"{API}/chat", json={"message": "say hi", "session_id": session}, status=200)
+    chat = await client.json(
+        "POST", f"{API}/chat", json={"message": "say hi", "session_id": session}, status=200
+    )
     assert chat["session_id"] == session
     assert chat["response"] == chat["message"] == "hi"
     after = await client.json("GET", f"{API}/sessions/{session}")
@@ -171,13 +175,17 @@ async def test_files(client: Client) -> None:
 @pytest.mark.parametrize("empty", [None, ""])
 async def test_chat_without_a_session(client: Client, empty: str | None) -> None:
     """A chat without a session creates one."""
-    found = await client.json("POST", f"{API}/chat", json={"message": "say hi", "session_id": empty}, status=200)
+    found = await client.json(
+        "POST", f"{API}/chat", json={"message": "say hi", "session_id": empty}, status=200
+    )
     await client.json("GET", f"{API}/sessions/{found['session_id']}", status=200)
 
 
 async def test_stream_frames(client: Client) -> None:
     """A stream is exactly data lines of JSON: session, chunks, done."""
-    async with client.http.post(client.url + f"{API}/chat/stream", json={"message": "say a\nsay b"}) as response:
+    async with client.http.post(
+        client.url + f"{API}/chat/stream", json={"message": "say a\nsay b"}
+    ) as response:
         assert response.status == 200
         assert response.headers["Content-Type"] == "text/event-stream"
         assert response.headers["Cache-Control"] == "no-store, no-transform"
@@ -261,7 +269,12 @@ async def test_event_source(client: Client) -> None:
 
 @pytest.mark.parametrize(
     ("method", "headers"),
-    [("HEAD", {}), ("OPTIONS", {}), ("GET", {"Sec-Purpose": "prefetch;prerender"}), ("GET", {"Purpose": "prefetch"})],
+    [
+        ("HEAD", {}),
+        ("OPTIONS", {}),
+        ("GET", {"Sec-Purpose": "prefetch;prerender"}),
+        ("GET", {"Purpose": "prefetch"}),
+    ],
 )
 async def test_safe_requests_run_nothing(client: Client, method: str, headers: dict[str, str]) -> None:
     """HEAD, OPTIONS and prefetches of the chat route run nothing."""

@@ -65,7 +65,8 @@ async def chat_event_source(request: web.Request) -> web.StreamResponse:
     fields: dict[str, Any] = dict(request.query)
     if not fields.get("session_id"):
         raise ValidationError(
-            zh="缺少必需字段: session_id", en="missing field: session_id (POST /api/v1/chat/stream creates one)"
+            zh="缺少必需字段: session_id",
+            en="missing field: session_id (POST /api/v1/chat/stream creates one)",
         )
     asked = chat_request(request, fields, ctx.settings)
     assert asked.session_id is not None

@@ -69,5 +69,5 @@ async def health(request: web.Request) -> web.Response:
     )
 
 
-async def alive(request: web.Request) -> web.Response:
+async def alive(_: web.Request) -> web.Response:
     return web.Response(text="ok\n")

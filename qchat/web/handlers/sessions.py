@@ -1,15 +1,13 @@
-"""Sessions and the files in their workspaces."""
+"""Sessions: make, list, show, change, delete; and what was said in them."""
 
-import asyncio
 from typing import Any
-from urllib.parse import quote
 
 from aiohttp import web
 
 from qchat.context import context
 from qchat.errors import ValidationError
 from qchat.model.session import Session
-from qchat.web.wire import directories, json_response, session_json, whole_number
+from qchat.web.wire import json_response, read_json, session_changes, session_json, whole_number
 
 
 async def create(request: web.Request) -> web.Response:
@@ -44,6 +42,7 @@ def _json(request: web.Request, session: Session) -> dict[str, Any]:
     last = ctx.store.last_turn(session.id)
     return {
         **session_json(session, ctx.settings, str(ctx.state.workspace(session.id))),
+        "expires_at": ctx.sessions.expires_at(session),
         "last_turn": {"turn": last.number, "state": last.state} if last else None,
     }
 
@@ -58,30 +57,12 @@ async def delete(request: web.Request) -> web.Response:
     return json_response({"message": "会话已删除"})
 
 
-async def files(request: web.Request) -> web.Response:
-    """The regular files of the workspace, recursively."""
+async def patch(request: web.Request) -> web.Response:
+    """Change ``title``, ``pinned`` and ``expires_in`` (seconds; null for the default)."""
     ctx = context(request)
     session = ctx.sessions.get(request.match_info["session_id"])
-    listing = await asyncio.to_thread(ctx.files.listing, session.id)
-    entries = [
-        {
-            "name": entry.name,
-            "path": entry.path,
-            "size": entry.size,
-            "modified_time": entry.modified_time,
-            "href": f"/api/v1/sessions/{session.id}/files/{quote(entry.raw)}",
-        }
-        for entry in listing.entries
-    ]
-    return json_response(
-        {
-            "session_id": session.id,
-            **directories(session.id, ctx.settings, str(ctx.state.workspace(session.id))),
-            "files": entries,
-            "file_count": len(entries),
-            "truncated": listing.truncated,
-        }
-    )
+    changes = session_changes(await read_json(request))
+    return json_response(_json(request, await ctx.sessions.change(session.id, **changes)))
 
 
 async def messages(request: web.Request) -> web.Response:

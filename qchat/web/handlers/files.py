@@ -1,0 +1,279 @@
+"""The files of a workspace. An agent wrote them: they are sent as attachments, never as pages."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
+
+from aiohttp import BodyPartReader, hdrs, web
+
+from qchat.adapters import beneath
+from qchat.adapters.workspace import Entry, displayed
+from qchat.context import context
+from qchat.errors import (
+    Conflict,
+    FileNotFound,
+    Forbidden,
+    Overloaded,
+    PreconditionFailed,
+    QuotaExceeded,
+    ValidationError,
+)
+from qchat.model.session import Session
+from qchat.web.wire import directories, json_response, whole_number
+
+PIECE_BYTES = 256 * 1024
+MAX_LISTED = 100_000
+# Shown in place when asked for: types that no browser runs anything in.
+PREVIEWS = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+}
+HOSTILE = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    hdrs.CACHE_CONTROL: "private, no-cache",
+}
+
+
+def _session(request: web.Request) -> Session:
+    return context(request).sessions.get(request.match_info["session_id"])
+
+
+def _path(request: web.Request) -> bytes:
+    """The bytes of the name, which need not be UTF-8: taken from the request as it came."""
+    raw = request.raw_path.partition("?")[0]
+    return unquote_to_bytes(raw.partition("/files/")[2])
+
+
+@contextmanager
+def _refusals(path: bytes) -> Iterator[None]:
+    """What a workspace refuses, as clients see it."""
+    shown = displayed(path)[:300]
+    try:
+        yield
+    except beneath.NotFound as error:
+        raise FileNotFound(f"{shown}: {error}") from error
+    except beneath.Outside as error:
+        raise ValidationError(f"path {shown}: {error}") from error
+    except beneath.Exists as error:
+        raise PreconditionFailed(f"{shown}: {error}") from error
+    except beneath.NotRegular as error:
+        raise Conflict(f"{shown}: {error}", zh="不是普通文件", en="not a regular file") from error
+    except beneath.Denied as error:
+        raise Forbidden(f"{shown}: {error}") from error
+    except beneath.Busy as error:
+        raise Overloaded(f"{shown}: {error}") from error
+
+
+def _entry_json(session_id: str, entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.name,
+        "path": entry.path,
+        "size": entry.size,
+        "modified_time": entry.modified_time,
+        "href": _href(session_id, entry.raw),
+    }
+
+
+def _href(session_id: str, path: bytes) -> str:
+    return f"/api/v1/sessions/{session_id}/files/{quote_from_bytes(path)}"
+
+
+def _etag(status: os.stat_result) -> str:
+    return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'  # as aiohttp's FileResponse makes it
+
+
+async def index(request: web.Request) -> web.Response:
+    """The regular files, recursively; ``next`` is the ``after`` of the following page."""
+    ctx = context(request)
+    session = _session(request)
+    limit = whole_number(request, "limit", MAX_LISTED, least=1, most=MAX_LISTED)
+    listing = await asyncio.to_thread(
+        ctx.files.listing,
+        session.id,
+        limit=limit,
+        after=unquote_to_bytes(request.query.get("after", "")),
+        depth=whole_number(request, "depth", 0, least=1, most=10_000) or None,
+        glob=request.query.get("glob", ""),
+    )
+    entries = [_entry_json(session.id, entry) for entry in listing.entries]
+    following = quote_from_bytes(listing.entries[-1].raw) if listing.truncated and entries else None
+    return json_response(
+        {
+            "session_id": session.id,
+            **directories(session.id, ctx.settings, str(ctx.state.workspace(session.id))),
+            "files": entries,
+            "file_count": len(entries),
+            "truncated": listing.truncated,
+            "next": following,
+        }
+    )
+
+
+async def download(request: web.Request) -> web.StreamResponse:
+    """One file, with ranges and conditions; ``preview=1`` shows text and pictures in place."""
+    session, path = _session(request), _path(request)
+    with _refusals(path):
+        fd, _ = await asyncio.to_thread(context(request).files.open, session.id, path)
+    try:
+        # By descriptor: whatever takes the name meanwhile, this is the file that was checked.
+        response = web.FileResponse(f"/proc/self/fd/{fd}", headers={**HOSTILE, **_kind(request, path)})
+        await response.prepare(request)  # sends it
+        return response
+    finally:
+        os.close(fd)
+
+
+def _kind(request: web.Request, path: bytes) -> dict[str, str]:
+    name = path.rpartition(b"/")[2]
+    if request.query.get("preview"):
+        ending = os.path.splitext(name)[1].decode(errors="replace").lower()
+        return {
+            hdrs.CONTENT_TYPE: PREVIEWS.get(ending, "text/plain; charset=utf-8"),
+            hdrs.CONTENT_DISPOSITION: "inline",
+        }
+    encoded = quote(displayed(name), safe="")
+    return {
+        hdrs.CONTENT_TYPE: "application/octet-stream",
+        hdrs.CONTENT_DISPOSITION: f"attachment; filename*=UTF-8''{encoded}",
+    }
+
+
+async def put(request: web.Request) -> web.Response:
+    """The body becomes the file, whole or not at all. 201 for a new one, 200 for one that is replaced."""
+    session, path = _session(request), _path(request)
+    existing = await _check_conditions(request, session, path)
+    only_new = request.headers.get(hdrs.IF_NONE_MATCH, "").strip() == "*"
+    status = await _receive(request, session, path, request.content.iter_chunked(PIECE_BYTES), not only_new)
+    entry = Entry(displayed(path.rpartition(b"/")[2]), displayed(path), status.st_size, status.st_mtime, path)
+    headers = {"ETag": _etag(status)}
+    return json_response(_entry_json(session.id, entry), status=200 if existing else 201, headers=headers)
+
+
+async def _check_conditions(request: web.Request, session: Session, path: bytes) -> bool:
+    """Whether there is a file already.
+
+    :raises PreconditionFailed: when it is not the one that the client means.
+    """
+    try:
+        with _refusals(path):
+            fd, status = await asyncio.to_thread(context(request).files.open, session.id, path)
+        os.close(fd)
+        etag = _etag(status)
+    except (FileNotFound, Conflict, Forbidden):
+        etag = ""
+    wanted = request.headers.get(hdrs.IF_MATCH)
+    if wanted is not None and not (etag and (wanted.strip() == "*" or etag in _etags(wanted))):
+        raise PreconditionFailed(f"If-Match: {wanted[:100]}, the file is {etag or 'not there'}")
+    unwanted = request.headers.get(hdrs.IF_NONE_MATCH)
+    if unwanted is not None and etag and (unwanted.strip() == "*" or etag in _etags(unwanted)):
+        raise PreconditionFailed(f"If-None-Match: {unwanted[:100]}, the file is {etag}")
+    return bool(etag)
+
+
+def _etags(header: str) -> list[str]:
+    return [part.strip() for part in header.split(",")]
+
+
+async def _receive(
+    request: web.Request, session: Session, path: bytes, pieces: Any, replace: bool
+) -> os.stat_result:
+    ctx = context(request)
+    room = await _room(request, session)
+    with _refusals(path):
+        upload = await asyncio.to_thread(ctx.files.upload, session.id, path, replace=replace)
+        try:
+            async for piece in pieces:
+                room -= len(piece)
+                if room < 0:
+                    raise QuotaExceeded(limit=ctx.settings.session_bytes)
+                await asyncio.to_thread(upload.write, piece)
+            status = await asyncio.to_thread(upload.commit)
+        finally:
+            await asyncio.shield(asyncio.to_thread(upload.close))
+    await ctx.sessions.touch(session.id)
+    return status
+
+
+async def _room(request: web.Request, session: Session) -> int:
+    """How many bytes the session may still take.
+
+    :raises QuotaExceeded: when it is full.
+    """
+    ctx = context(request)
+    usage = await asyncio.to_thread(ctx.files.usage, session.id)
+    if usage.entries >= ctx.settings.session_files:
+        raise QuotaExceeded(limit_files=ctx.settings.session_files)
+    room = ctx.settings.session_bytes - usage.bytes
+    if (request.content_length or 0) > room + 65536:  # a multipart body is a little more than its files
+        raise QuotaExceeded(limit=ctx.settings.session_bytes)
+    return room
+
+
+async def post(request: web.Request) -> web.Response:
+    """Several files as multipart/form-data; the file names are paths in the workspace."""
+    session = _session(request)
+    if not request.content_type.startswith("multipart/"):
+        raise ValidationError(f"Content-Type {request.content_type}: it takes multipart/form-data")
+    found = []
+    try:
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader) or not part.filename:
+                raise ValidationError("every part must be a file with a filename")
+            path = os.fsencode(part.filename)
+            status = await _receive(request, session, path, _pieces(part), True)
+            name = displayed(path.rpartition(b"/")[2])
+            entry = Entry(name, displayed(path), status.st_size, status.st_mtime, path)
+            found.append(_entry_json(session.id, entry))
+    except (ValueError, AssertionError) as error:  # how aiohttp says that the body is no multipart
+        raise ValidationError(f"the body is not valid multipart/form-data: {error}") from error
+    return json_response({"files": found}, status=201)
+
+
+async def _pieces(part: BodyPartReader) -> Any:
+    while piece := await part.read_chunk(PIECE_BYTES):
+        yield piece
+
+
+async def delete(request: web.Request) -> web.Response:
+    session, path = _session(request), _path(request)
+    with _refusals(path):
+        await asyncio.to_thread(context(request).files.remove, session.id, path)
+    await context(request).sessions.touch(session.id)
+    return web.Response(status=204)
+
+
+async def archive(request: web.Request) -> web.StreamResponse:
+    """The whole workspace as ``format=zip`` (the default) or ``tar.gz``, made while it is sent."""
+    session = _session(request)
+    kind: Literal["zip", "tar.gz"]
+    match request.query.get("format", "zip"):
+        case "zip":
+            kind = "zip"
+        case "tar.gz":
+            kind = "tar.gz"
+        case other:
+            raise ValidationError(f'format={other[:100]!r}: it takes "zip" or "tar.gz"')
+    response = web.StreamResponse(
+        headers={
+            **HOSTILE,
+            hdrs.CONTENT_TYPE: "application/zip" if kind == "zip" else "application/gzip",
+            hdrs.CONTENT_DISPOSITION: f'attachment; filename="{session.id}.{kind}"',
+        }
+    )
+    await response.prepare(request)
+    loop = asyncio.get_running_loop()
+
+    def send(piece: bytes) -> None:
+        # Waits for the client: what it does not take is not made.
+        asyncio.run_coroutine_threadsafe(response.write(piece), loop).result()
+
+    await asyncio.to_thread(context(request).files.archive, session.id, kind, send)
+    return response
