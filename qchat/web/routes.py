@@ -7,6 +7,7 @@ from qchat.web.handlers import chat, files, meta, sessions, turns
 API = "/api/v1"
 SESSION = API + "/sessions/{session_id}"
 TURN = SESSION + "/turns/{turn}"
+FILE = SESSION + "/files/{path:(?s:.+)}"  # a name may hold any byte, a line break too
 
 
 def add_routes(app: web.Application) -> None:
@@ -28,9 +29,9 @@ def add_routes(app: web.Application) -> None:
             web.patch(SESSION, sessions.patch),
             web.get(f"{SESSION}/files", files.index),
             web.post(f"{SESSION}/files", files.post),
-            web.get(f"{SESSION}/files/{{path:.+}}", files.download),
-            web.put(f"{SESSION}/files/{{path:.+}}", files.put),
-            web.delete(f"{SESSION}/files/{{path:.+}}", files.delete),
+            web.get(FILE, files.download),
+            web.put(FILE, files.put),
+            web.delete(FILE, files.delete),
             web.get(f"{SESSION}/archive", files.archive, allow_head=False),
             web.get(f"{SESSION}/messages", sessions.messages),
             web.get(f"{SESSION}/events", turns.session_events, allow_head=False),
