@@ -6,10 +6,11 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from qchat.adapters.descriptors import Budget
 from qchat.adapters.statedir import StateDir
 from qchat.context import CONTEXT, Context
 from qchat.settings import Settings
-from qchat.web.middleware import errors_as_json
+from qchat.web.middleware import bounded, errors_as_json
 from qchat.web.routes import add_routes
 from qchat.web.security import guard
 
@@ -24,11 +25,12 @@ def create_app(settings: Settings) -> web.Application:
     """
     state = StateDir.open(settings.sessions_base_dir)
     state.lock()
-    ctx = Context.build(settings, state)
+    budget = Budget.take()
+    ctx = Context.build(settings, state, budget.turns)
     app = web.Application(
         # A character may take twelve bytes in JSON.
         client_max_size=max(MAX_BODY_BYTES, 12 * settings.max_message_chars),
-        middlewares=[errors_as_json(settings), guard(settings)],
+        middlewares=[errors_as_json(settings), bounded(budget.requests), guard(settings)],
     )
     app[CONTEXT] = ctx
     add_routes(app)

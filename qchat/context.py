@@ -43,7 +43,7 @@ class Context:
     janitor: Janitor
 
     @classmethod
-    def build(cls, settings: Settings, state: StateDir) -> Self:
+    def build(cls, settings: Settings, state: StateDir, max_turns: int) -> Self:
         """Build the collaborators; nothing is opened or started."""
         database = Database(state.database, MIGRATIONS, on_full=state.drop_ballast)
         store = Store(database)
@@ -66,6 +66,7 @@ class Context:
             idle=idle,
             spawner=spawner,
             launcher=launcher,
+            max_turns=min(settings.max_turns, max_turns),
         )
         sessions = Sessions(
             store=store,

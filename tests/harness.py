@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -122,12 +122,11 @@ class Server:
     exit: int | None = field(default=None)
 
     @classmethod
-    async def start(cls, env: Mapping[str, str], log: Path) -> Self:
+    async def start(cls, env: Mapping[str, str], log: Path, wrapper: Sequence[str] = ()) -> Self:
         with open(log, "ab") as stderr:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "qchat",
+                *wrapper,
+                *(sys.executable, "-m", "qchat"),
                 env=env,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
@@ -152,9 +151,9 @@ class Server:
 
 
 @asynccontextmanager
-async def server(env: Mapping[str, str], log: Path) -> AsyncIterator[Server]:
+async def server(env: Mapping[str, str], log: Path, wrapper: Sequence[str] = ()) -> AsyncIterator[Server]:
     """A running server that is ended, and waited for, at the end."""
-    running = await Server.start(env, log)
+    running = await Server.start(env, log, wrapper)
     try:
         yield running
     finally:

@@ -113,6 +113,7 @@ class StateDir:
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self.lock_fd = fd
+        self.take_ballast()
 
     def unlock(self) -> None:
         os.close(self.lock_fd)

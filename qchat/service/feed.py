@@ -263,6 +263,7 @@ class _Reader:
             self.done = True
             if self.place[0] <= turn.ending.bytes:
                 yield from self._from_transcript(turn, None)
+                self.place = (turn.ending.bytes + 1, 0)
                 yield self.feed.framer.ending(turn)
             return
         queued = self.channel.queued.get(self.number, 0)

@@ -9,13 +9,15 @@ from attrs import define, field
 
 from qchat.adapters.statedir import StateDir, storage_error
 from qchat.adapters.store import Store
-from qchat.errors import Overloaded, QchatError, SessionNotFound
+from qchat.errors import Overloaded, QchatError, SessionNotFound, StorageFull
 from qchat.model.session import Session, is_session_id
 from qchat.service.feed import Feed
 from qchat.service.idle import IdleClock
 from qchat.service.turns import Turns
 
 log = structlog.get_logger()
+DELETE_ATTEMPTS = 50
+DELETE_PAUSE = 0.1
 
 
 @define(eq=False, kw_only=True)
@@ -88,15 +90,23 @@ class Sessions:
             async with self.turns.ended(session_id):
                 # The files before the row: they make room on a full disk.
                 self.state.discard(session_id)
-                removed = await self.store.remove_session(session_id)
+                self.trash_filled.set()
+                removed = await self._remove_row(session_id)
         except (OSError, QchatError) as error:
             log.error("删除会话失败", session_id=session_id, error=str(error))
             raise storage_error(error) if isinstance(error, OSError) else error from error
         self.feed.delete(session_id)
-        self.trash_filled.set()
         if not removed:  # somebody else was faster
             raise SessionNotFound()
         log.info("删除会话", session_id=session_id)
+
+    async def _remove_row(self, session_id: str) -> bool:
+        for _ in range(DELETE_ATTEMPTS):
+            try:
+                return await self.store.remove_session(session_id)
+            except StorageFull:
+                await asyncio.sleep(DELETE_PAUSE)  # while the trash is being emptied
+        return await self.store.remove_session(session_id)
 
     async def adopt(self) -> None:
         """Take over directories that no row knows: those of an older version, or of a lost database."""

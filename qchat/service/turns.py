@@ -41,6 +41,8 @@ class Turns:
     idle: IdleClock
     spawner: Spawner
     launcher: Launcher
+    max_turns: int
+    """How many may run at once."""
     _runs: dict[str, Run | None] = field(factory=dict)
     """The sessions that hold a place among the running; None while a turn's row is being committed."""
     _line: Line = field(factory=Line)
@@ -119,7 +121,7 @@ class Turns:
         return turn, new
 
     def _take_place(self, session_id: str) -> bool:
-        free = self.running < self.settings.max_turns
+        free = self.running < self.max_turns
         if not free or session_id in self._runs or session_id in self._line:
             return False
         self._runs[session_id] = None
@@ -131,7 +133,7 @@ class Turns:
 
     def _schedule(self) -> None:
         """Let those at the head of the line run, as far as there are places."""
-        while not self._closing and self.running < self.settings.max_turns:
+        while not self._closing and self.running < self.max_turns:
             turn = self._line.pop(without=self._runs.keys())
             if turn is None:
                 break
@@ -203,14 +205,17 @@ class Turns:
     async def _end(self, turn: Turn, ending: Ending) -> None:
         """Commit the ending, then tell it. A full disk delays both: what is told must last."""
         self._cancelled.discard((turn.session_id, turn.number))
+        told = False
         while True:
             try:
                 ended = await self.store.end_turn(turn.session_id, turn.number, ending, self.idle.now())
                 break
             except QchatError as error:
-                log.error("ending not committed", **turn.names, error=str(error))
-                if self._closing:
-                    return  # the next start will mark it interrupted
+                if not told:
+                    log.error("ending not committed yet", **turn.names, error=str(error))
+                told = True
+                if self._closing or turn.session_id in self._closed_sessions:
+                    return  # the next start marks it interrupted; a deleted session takes it along
                 await asyncio.sleep(RETRY_SECONDS)
         if ended is None:  # the session was deleted meanwhile
             return

@@ -9,6 +9,7 @@ from qchat.errors import (
     EndpointNotFound,
     InternalError,
     MethodNotAllowed,
+    Overloaded,
     PayloadTooLarge,
     QchatError,
     ValidationError,
@@ -40,9 +41,30 @@ def errors_as_json(settings: Settings) -> Middleware:
         except Exception:
             log.exception("request failed", method=request.method, path=request.path)
             found = InternalError()
-        return json_response(found.to_json(settings.lang), status=found.status, headers={**found.headers})
+        response = json_response(found.to_json(settings.lang), status=found.status, headers={**found.headers})
+        if isinstance(found, Overloaded):
+            response.force_close()  # its descriptor is wanted
+        return response
 
     return rendered
+
+
+def bounded(limit: int) -> Middleware:
+    """The middleware that refuses what there are no descriptors for."""
+    active = 0
+
+    @web.middleware
+    async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal active
+        if active >= limit:
+            raise Overloaded(limit=limit)
+        active += 1
+        try:
+            return await handler(request)
+        finally:
+            active -= 1
+
+    return counted
 
 
 def _from_http(error: web.HTTPException) -> QchatError:

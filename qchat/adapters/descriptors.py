@@ -1,0 +1,31 @@
+"""File descriptors: how many there are, and how many requests and turns they suffice for."""
+
+import resource
+from typing import Self
+
+from attrs import frozen
+
+WANTED = 65_536
+OWN = 24
+"""What the service itself holds: database, lock, warden, event loop, log."""
+PER_TURN = 4
+SPARE = 8
+"""For a spawn, a listing, a replay: what is held for a moment only."""
+
+
+@frozen
+class Budget:
+    """What is refused at the door does not fail half way."""
+
+    requests: int
+    turns: int
+
+    @classmethod
+    def take(cls) -> Self:
+        """Raise the soft limit as far as is useful, and share out what there is."""
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft != resource.RLIM_INFINITY and soft < WANTED:
+            soft = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        half = max(SPARE + PER_TURN, ((WANTED if soft == resource.RLIM_INFINITY else soft) - OWN) // 2)
+        return cls(requests=half, turns=(half - SPARE) // PER_TURN)
