@@ -1,5 +1,6 @@
 """The service itself: the page, its state, its probes."""
 
+import re
 import time
 from pathlib import Path
 
@@ -14,8 +15,11 @@ UI = Path(qchat.__file__).parent / "ui"
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self';"
     " connect-src 'self'; worker-src 'self'; manifest-src 'self';"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+    " require-trusted-types-for 'script'; trusted-types dompurify qchat"
 )
+HASHED = re.compile(r"-[0-9a-f]{10}\.")
+"""Names that carry a hash of what they name, which browsers may keep for ever."""
 PAGE_HEADERS = {
     "Content-Security-Policy": PAGE_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -47,7 +51,10 @@ async def static(request: web.Request) -> web.StreamResponse:
     path = UI / name
     if name.startswith(".") or not path.is_file():
         raise EndpointNotFound()
-    return web.FileResponse(path, headers=PAGE_HEADERS)
+    headers = dict(PAGE_HEADERS)
+    if HASHED.search(name):
+        headers[hdrs.CACHE_CONTROL] = "public, max-age=31536000, immutable"
+    return web.FileResponse(path, headers=headers)
 
 
 async def health(request: web.Request) -> web.Response:

@@ -1,0 +1,109 @@
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import type { Conversation } from "../chat/conversation";
+import { outbox, previewed, reload } from "../state/app";
+import { t } from "../text";
+import { Icon } from "./icons";
+import { LetterView } from "./letter";
+import { Scroller } from "./scroller";
+import { TurnView } from "./turn";
+import { copyText } from "../util/clipboard";
+
+export function ConversationView({ conversation }: { conversation: Conversation }) {
+  const state = conversation.state.value;
+  if (state === "loading" && conversation.turns.value.length === 0) return <div class="conversation" aria-busy="true"><p class="quiet pad centred">{t("loading")}</p></div>;
+  if (state === "gone") return <Message title={t("sessionGone")} hint={t("sessionGoneHint")} />;
+  if (state === "failed") return <Message title={t("loadFailed")} hint={conversation.failure.value?.message ?? ""} retry />;
+  return <Turns conversation={conversation} />;
+}
+
+function Message({ title, hint, retry = false }: { title: string; hint: string; retry?: boolean }) {
+  return (
+    <div class="conversation">
+      <div class="message" role="alert">
+        <h2>{title}</h2>
+        <p>{hint}</p>
+        {retry && (
+          <button type="button" class="button" onClick={reload}>
+            {t("tryAgain")}
+          </button>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function Turns({ conversation }: { conversation: Conversation }) {
+  const box = useRef<HTMLDivElement>(null);
+  const scroller = useRef<Scroller | null>(null);
+  const [away, setAway] = useState(false);
+  useLayoutEffect(() => {
+    const found = new Scroller(box.current as HTMLElement, {
+      away: setAway,
+      top: () => void earlier(conversation, found),
+    });
+    scroller.current = found;
+    return () => found.close();
+  }, [conversation]);
+
+  const turns = conversation.turns.value;
+  const letters = outbox.letters.value.filter((letter) => letter.session === conversation.id);
+  // A prompt whose turn has begun while the answer to sending it is still on its way is shown once.
+  const last = turns.at(-1);
+  const waiting = letters.filter((letter) => !(letter.state === "sending" && last && !last.finished && last.prompt === letter.message.trim()));
+  const count = turns.length + waiting.length;
+  useEffect(() => scroller.current?.toEnd(), [waiting.length]);
+
+  return (
+    <div class="conversation-frame">
+      <div class="conversation" ref={box} tabIndex={-1} onClick={clicked}>
+        <div class="turns" role="log" aria-live="off" aria-label={t("answer")}>
+          {conversation.hasEarlier.value && (
+            <button type="button" class="button plain earlier" onClick={() => scroller.current && void earlier(conversation, scroller.current)}>
+              {t(conversation.loadingEarlier.value ? "loading" : "loadEarlier")}
+            </button>
+          )}
+          {count === 0 && <p class="quiet pad centred">{t("emptyTitle")}</p>}
+          {turns.map((turn) => (
+            <TurnView key={turn.number} turn={turn} session={conversation.id} ahead={ahead(conversation, turn.number)} grew={() => scroller.current?.grew()} />
+          ))}
+          {waiting.map((letter) => (
+            <LetterView key={letter.key} letter={letter} />
+          ))}
+        </div>
+      </div>
+      {away && (
+        <button type="button" class="button to-latest" onClick={() => scroller.current?.toEnd()}>
+          <Icon name="down" />
+          {t("latest")}
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** How many turns of the session have to end before this one begins. */
+function ahead(conversation: Conversation, number: number): number {
+  return conversation.turns.value.filter((turn) => turn.number < number && turn.state.value === "queued").length + 1;
+}
+
+async function earlier(conversation: Conversation, scroller: Scroller): Promise<void> {
+  if (!conversation.hasEarlier.value || conversation.loadingEarlier.value) return;
+  const keep = scroller.anchor();
+  await conversation.loadEarlier();
+  requestAnimationFrame(keep);
+}
+
+/** Copy buttons and links to files are in text that is drawn without components; they act here. */
+function clicked(event: MouseEvent): void {
+  const target = event.target as HTMLElement;
+  const copy = target.closest<HTMLElement>("[data-copy]");
+  if (copy) {
+    const code = copy.closest(".code")?.querySelector("code");
+    void copyText(code?.textContent ?? "", copy);
+  }
+  const file = target.closest<HTMLElement>("[data-file]");
+  if (file) {
+    event.preventDefault();
+    previewed.value = file.dataset.file ?? null;
+  }
+}
