@@ -19,13 +19,13 @@ from typing import Self
 from attrs import define, field, frozen
 
 READ_BYTES = 65536
+_START = "import sys; sys.path.append(sys.argv[1]); from qchat.adapters.warden.loop import main"
 WARDEN = (
-    sys.executable,
-    *("-I", "-S", "-X", "utf8", "-c"),
-    "import sys; sys.path.append(sys.argv[1]);"
-    "from qchat.adapters.warden.loop import main; main(sys.argv[2])",
+    *(sys.executable, "-I", "-S", "-X", "utf8", "-c"),
+    f"{_START}; main(sys.argv[2])",
     str(Path(__file__).parents[2]),
 )
+"""The warden's command; its configuration follows."""
 LADDER = ((b"INT", 1.0), (b"TERM", 1.0), (b"KILL", 5.0))
 """What a process is told, and how many seconds it gets before the next step."""
 
@@ -37,6 +37,8 @@ class Launch:
     argv: Sequence[str]
     env: Mapping[str, str]
     directory_fd: int
+    directory: str = ""
+    """Its path, where the warden may see it by another mount than the service, and has to use its own."""
     fds: Sequence[int] = ()
     applied: Mapping[str, int] = {}
     """Descriptors that confine the program and are not handed over: ``cgroup``, ``landlock``, ``seccomp``."""
@@ -54,6 +56,10 @@ class Confinement:
     """The user id and group id to become; only root can."""
     ruleset_fd: int | None = None
     """A Landlock ruleset; it has to stay open, for the next warden should this one be killed."""
+    covers: Sequence[str] = ()
+    """Directories that the user may not search, to be covered by empty ones."""
+    ways: Sequence[str] = ()
+    """What beneath them the user is to reach nevertheless."""
 
 
 class SpawnError(Exception):
@@ -152,8 +158,8 @@ class Spawner:
         """Start the warden; again, if it is gone."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            fds = [theirs.fileno(), *self.inherit]
             confinement = self.confinement or Confinement()
+            fds = [theirs.fileno(), *self.inherit]
             if confinement.ruleset_fd is not None:
                 fds.append(confinement.ruleset_fd)
             config = {
@@ -162,6 +168,8 @@ class Spawner:
                 "confine": self.confinement is not None,
                 "user": confinement.user,
                 "ruleset": confinement.ruleset_fd,
+                "covers": [*confinement.covers],
+                "ways": [*confinement.ways],
             }
             self._warden = subprocess.Popen(
                 [*WARDEN, json.dumps(config)],
@@ -227,6 +235,7 @@ def _request(launch: Launch) -> bytes:
     """What the warden is asked; see :mod:`.warden`."""
     request = {
         "argv": [*launch.argv],
+        "directory": launch.directory,
         "env": {**launch.env},
         "applied": [*launch.applied],
         "limits": {**launch.limits},

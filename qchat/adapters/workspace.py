@@ -24,19 +24,12 @@ from qchat.adapters.beneath import (
     parts_of,
     refused,
 )
+from qchat.adapters.identity import Owner
 from qchat.adapters.tree import MOST_ENTRIES, Walk
 from qchat.adapters.upload import Upload, is_temporary
 
 _PATH_BYTES = 16384
 """Longest path that is listed."""
-
-
-@frozen
-class Owner:
-    """Whom a workspace belongs to: the user that its agent runs as."""
-
-    uid: int
-    gid: int
 
 
 @frozen

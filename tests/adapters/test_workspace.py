@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from qchat.adapters.beneath import Busy, Denied, Exists, NotFound, NotRegular, Outside, WorkspaceError
-from qchat.adapters.workspace import Entry, Owner, Workspace, displayed
+from qchat.adapters.identity import Owner
+from qchat.adapters.workspace import Entry, Workspace, displayed
 
 NAME = "0b6d1dcc-5cb5-4f08-8d2c-5a5bd2d6a0aa"
 

@@ -28,6 +28,8 @@ working directory, *passed*, *applied*] and a JSON object:
 
 ``argv``, ``env``
     The program. ``passed`` keep their order and are its descriptors from number 3 up.
+``directory``
+    The working directory's path, where it has to be found anew; else empty.
 ``applied``
     Names of the last descriptors, which are used on the way to the program and not passed on:
     ``cgroup`` (a ``cgroup.procs`` to enter), ``landlock`` (a ruleset), ``seccomp`` (a filter).

@@ -132,6 +132,8 @@ def _execute(request: Mapping[str, Any], fds: list[int]) -> NoReturn:
             signal.signal(number, signal.SIG_DFL)
     stdin, stdout, stderr, directory, *others = fds
     os.fchdir(directory)
+    if request.get("directory"):
+        os.chdir(request["directory"])
     # First out of the way of the numbers that they are to get, then into place.
     high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, MAX_FDS) for fd in (stdin, stdout, stderr, *others)]
     wanted = high[: len(high) - len(names)]

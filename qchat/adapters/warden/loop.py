@@ -4,6 +4,7 @@ import array
 import json
 import os
 import select
+import signal
 import socket
 
 from qchat.adapters.warden import kernel
@@ -18,7 +19,8 @@ def main(config: str) -> None:
     """Serve requests until the service closes its end.
 
     ``config`` is JSON: ``control``, the socket of requests; ``inherit``, descriptors to hold (the lock);
-    ``user``, [uid, gid] or null; ``confine``, whether to give up rights; ``ruleset``, a descriptor or null.
+    ``confine``, whether to give up rights; ``user``, [uid, gid] or null; ``ruleset``, a descriptor or null;
+    ``covers`` and ``ways``: see :func:`.kernel.open_ways`.
     """
     told = json.loads(config)
     control = socket.socket(fileno=told["control"])
@@ -27,11 +29,13 @@ def main(config: str) -> None:
     kernel.prctl(kernel.PR_SET_NAME, b"qchat-warden")
     # A keeper that is killed leaves its turn to the warden, which ends it as a stray.
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    kernel.open_ways(told["covers"], told["ways"])
     if told["confine"]:
         kernel.give_up_rights(told["user"], told["ruleset"])
     if told["ruleset"] is not None:
         os.close(told["ruleset"])
     serve(control)
+    signal.set_wakeup_fd(-1)  # keepers that end now wake nobody
 
 
 def serve(control: socket.socket) -> None:
