@@ -10,7 +10,7 @@ import structlog
 from qchat.settings import Settings
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: Settings, *, stderr: bool = True) -> None:
     """Send the log where the settings say. Prompts, answers and credentials are never logged."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -23,7 +23,10 @@ def configure(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    handlers = [_handler(logging.StreamHandler(), _on_terminal(settings), shared, colors=sys.stderr.isatty())]
+    handlers: list[logging.Handler] = [] if stderr else [logging.NullHandler()]
+    if stderr:
+        on_terminal = _on_terminal(settings)
+        handlers.append(_handler(logging.StreamHandler(), on_terminal, shared, colors=sys.stderr.isatty()))
     if settings.log_file:
         # Follows the file when logrotate moves it away.
         handler = logging.handlers.WatchedFileHandler(_made(settings.log_file), encoding="utf-8")

@@ -192,6 +192,21 @@ class Settings:
             )
 
 
+def in_force(settings: Settings) -> dict[str, str]:
+    """What every variable stands for, as it would be written in the environment; secrets are hidden."""
+    return {v.metadata["name"]: _written(v.metadata["name"], getattr(settings, v.name)) for v in variables()}
+
+
+def _written(name: str, value: object) -> str:
+    if value is None or value == "":
+        return ""
+    if name.endswith("TOKEN"):
+        return "(hidden)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(sorted(map(str, value))) if isinstance(value, frozenset | tuple | list) else str(value)
+
+
 def variables() -> list["attrs.Attribute[Any]"]:
     """The fields that are read from the environment, with their metadata: name, meaning, allowed."""
     return [found for found in attrs.fields(Settings) if "name" in found.metadata]

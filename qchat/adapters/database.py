@@ -101,6 +101,30 @@ class Database:
     on_full: Callable[[], bool] = field(default=lambda: False)
     """Called when the disk is full; true when it made room, and the transaction is worth repeating."""
 
+    @classmethod
+    def read_only(cls, path: Path, migrations: Sequence[str]) -> "Database":
+        """For looking only, beside a running service or without one: just ``reader`` is there.
+
+        :raises StorageUnavailable: for a database that cannot be read, or has another version's schema.
+        """
+        database = cls(path, migrations)
+        try:
+            database.reader = connect_read_only(path)
+        except sqlite3.Error as error:
+            raise _storage_error(error, path) from error
+        try:
+            (version,) = database.reader.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            database.reader.close()
+            raise _storage_error(error, path) from error
+        if version != len(migrations):
+            database.reader.close()
+            raise StorageUnavailable(
+                en=f"{path} has schema version {version}, this release reads {len(migrations)}:"
+                " use the qchat-admin of the server's release; a newer server upgrades it when it starts"
+            )
+        return database
+
     def open(self) -> None:
         self._writer = connect(self.path, self.migrations)
         self.reader = connect_read_only(self.path)

@@ -52,13 +52,30 @@ class StateDir:
             base.mkdir(parents=True, exist_ok=True)
             state = cls(base.resolve(strict=True), base)
             for path in (state.private, state.trash):
-                path.mkdir(mode=0o700, exist_ok=True)
+                with suppress(FileExistsError):
+                    path.mkdir(mode=0o700)
+                    _give(path, to_owner_of=state.base)
             os.close(os.open(state.private, os.O_TMPFILE | os.O_WRONLY, 0o600))
         except OSError as error:
             raise StorageUnavailable(
                 en=f"the base directory {base} cannot be used: {error.strerror} (SESSIONS_BASE_DIR names it)"
             ) from error
         return state
+
+    @classmethod
+    def find(cls, base: Path) -> "StateDir":
+        """What is there; nothing is made.
+
+        :raises StorageUnavailable: when there is no such directory.
+        """
+        try:
+            found = cls(base.resolve(strict=True), base)
+            os.close(os.open(found.base, os.O_RDONLY | os.O_DIRECTORY))
+        except OSError as error:
+            raise StorageUnavailable(
+                en=f"the base directory {base} cannot be read: {error.strerror} (SESSIONS_BASE_DIR names it)"
+            ) from error
+        return found
 
     @property
     def private(self) -> Path:
@@ -96,6 +113,7 @@ class StateDir:
         :raises AlreadyRunning: while another service lives.
         """
         fd = os.open(self.private / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _give(fd, to_owner_of=self.private)
         deadline = time.monotonic() + wait
         while True:
             try:
@@ -173,6 +191,13 @@ class StateDir:
             return
         with suppress(OSError):
             path.write_bytes(bytes(BALLAST_BYTES))
+
+
+def _give(made: int | Path, *, to_owner_of: Path) -> None:
+    """What root makes beside the service must not lock the service's own user out."""
+    if os.geteuid() == 0:
+        owner = to_owner_of.stat()
+        os.chown(made, owner.st_uid, owner.st_gid)
 
 
 def storage_error(error: OSError) -> StorageFull | StorageUnavailable | Overloaded:

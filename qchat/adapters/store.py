@@ -75,6 +75,10 @@ class Store:
         )
         return [_to_session(row) for row in rows]
 
+    def find_session(self, session_id: str) -> Session | None:
+        """The row, also of a session that has expired."""
+        return _session(self.db.reader, session_id)
+
     def all_sessions(self) -> Iterator[Session]:
         """Every row, also of sessions that have expired."""
         return map(_to_session, self.db.reader.execute(f"SELECT {SESSION} FROM sessions").fetchall())

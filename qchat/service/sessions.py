@@ -29,6 +29,8 @@ class Sessions:
     idle: IdleClock
     max_sessions: int
     expiry: float
+    being_made: set[str] = field(factory=set)
+    """Sessions whose directory is there and whose row is not committed yet."""
     trash_filled: asyncio.Event = field(factory=asyncio.Event)
     """Set when there is something in the trash."""
 
@@ -49,6 +51,7 @@ class Sessions:
         session = Session(
             id=str(uuid4()), created=now, last_activity=now, message_count=0, idle=self.idle.now()
         )
+        self.being_made.add(session.id)
         try:
             # The directory first: one without a row is taken over at the next start.
             self.state.create(session.id)
@@ -57,6 +60,8 @@ class Sessions:
             log.error("创建新会话失败", session_id=session.id, error=str(error))
             self.state.discard(session.id)
             raise
+        finally:
+            self.being_made.discard(session.id)
         log.info("创建新会话", session_id=session.id)
         return session
 
