@@ -211,7 +211,8 @@ class Spawner:
 
     def _request(self, request: bytes, fds: list[int]) -> None:
         for attempt in (1, 2):
-            if self._control is None:
+            if self._warden is None or self._warden.poll() is not None:
+                self.stop()
                 self.start()
             assert self._control is not None
             try:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from qchat.adapters.warden import kernel
 from qchat.adapters.warden.agent import Agent
+from qchat.adapters.warden.boxed import Boxed
 from qchat.adapters.warden.family import end_everything, reap
 
 
@@ -31,7 +32,7 @@ def keep_and_exit(request: Mapping[str, Any], fds: list[int]) -> NoReturn:
 def keep(request: Mapping[str, Any], turn: socket.socket, fds: list[int]) -> None:
     woken = wake_on_child()
     try:
-        agent = Agent(request, fds)
+        agent = Boxed(request, fds) if request.get("bubblewrap") else Agent(request, fds)
     except OSError as error:
         report(turn, error=f"{error.filename}: {error.strerror}")
         return
