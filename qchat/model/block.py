@@ -1,0 +1,294 @@
+# ruff: noqa: ARG002 - all states have one interface, and few need all of it
+"""Q's styles at the start of a line, and the marks that they stand for: lists, fences, headings, ..."""
+
+import re
+
+from attrs import frozen
+
+from qchat.model import escapes
+from qchat.model.inline import HOLD_LIMIT, LINE, OUTSIDE, Coloured, State, code, opened
+from qchat.model.writer import Writer
+
+_INDENT = re.compile(r"[ \t]*")
+_NUMBER = re.compile(r"[0-9]+(\.)?( )?")
+_RULE = re.compile("━+")
+_BARS = re.compile("(?:│ )*")
+_HASHES = re.compile("#* ?")
+
+
+@frozen
+class Start(State):
+    """The start of a line.
+
+    Q swallows the first space of an ordinary line, but not of a list item: so an indented line waits
+    for what it is.
+    """
+
+    held: str = ""
+    reset: bool = False
+
+    def text(self, writer: Writer, text: str, end: int) -> State:
+        text = self.held + text
+        indent = _INDENT.match(text)[0]  # type: ignore[index]
+        rest = text[len(indent) :]
+        if len(text) <= HOLD_LIMIT and _waits(indent, rest):
+            return Start(text)
+        if rest.startswith("• "):
+            return LINE.text(writer, f"{indent}- {rest[2:]}", end)
+        number = _NUMBER.match(rest)
+        numbered = number is not None and number[2]
+        return LINE.text(writer, text if numbered else _outdented(text), end)
+
+    def newline(self, writer: Writer, count: int, end: int) -> State | None:
+        if not self.reset and _RULE.fullmatch(self.held):
+            return _Rule()
+        writer.write(_outdented(self.held), end)
+        writer.newlines += 1
+        return None if self.reset else OUTSIDE
+
+    def style(self, writer: Writer, style: str, end: int) -> State | None:
+        if style == escapes.RESET:
+            return Start(self.held, True)
+        if self.held:
+            writer.write(_outdented(self.held), end)
+        elif style == escapes.BOLD:
+            return _Lead()
+        elif escapes.is_colour(style):
+            return Coloured(style) if style == escapes.CYAN else _Colour(style)
+        return LINE.style(writer, style, end)
+
+    def settle(self, writer: Writer, end: int) -> None:
+        if self.held.strip():
+            writer.write(_outdented(self.held), end)
+
+
+def _waits(indent: str, rest: str) -> bool:
+    if rest in ("", "•"):
+        return True
+    if indent:
+        number = _NUMBER.fullmatch(rest)
+        return number is not None and not number[2]
+    return _RULE.fullmatch(rest) is not None
+
+
+def _outdented(text: str) -> str:
+    """Give an ordinary line the space back that Q has swallowed."""
+    return " " + text if text.startswith(" ") else text
+
+
+@frozen
+class _Rule(State):
+    """A rule is printed before Q looks at the rest of its line, which tells what it was made of."""
+
+    rest: str = ""
+
+    def text(self, writer: Writer, text: str, end: int) -> State:
+        rest = self.rest + text
+        if len(rest) <= HOLD_LIMIT:
+            return _Rule(rest)
+        _Rule(rest).settle(writer, end)
+        return LINE
+
+    def newline(self, writer: Writer, count: int, end: int) -> State | None:
+        self.settle(writer, end)
+        return LINE.newline(writer, count, end)
+
+    def style(self, writer: Writer, style: str, end: int) -> State:
+        self.settle(writer, end)
+        return LINE.style(writer, style, end)
+
+    def settle(self, writer: Writer, end: int) -> None:
+        for mark in ("**", "__"):
+            if mark in self.rest:
+                return writer.write(mark + mark[0] + self.rest, end)
+        gap = "" if not self.rest or self.rest.startswith(":") else " "
+        return writer.write("---" + gap + self.rest, end)
+
+
+@frozen
+class _Lead(State):
+    """Bold at the start of a line: a bare line end makes it the language of a fenced block."""
+
+    held: str = ""
+
+    def text(self, writer: Writer, text: str, end: int) -> State | None:
+        held = self.held + text
+        if len(held) <= HOLD_LIMIT:
+            return _Lead(held)
+        return opened(writer, "**", end).text(writer, held, end)
+
+    def newline(self, writer: Writer, count: int, end: int) -> State:
+        _fence(writer, self.held, end)
+        return _Fence()
+
+    def style(self, writer: Writer, style: str, end: int) -> State | None:
+        state: State | None = opened(writer, "**", end)
+        if self.held and state:
+            state = state.text(writer, self.held, end)
+        return state and state.style(writer, style, end)
+
+    def settle(self, writer: Writer, end: int) -> None:
+        writer.mark("**", end)
+        writer.write(self.held, end)
+
+
+def _fence(writer: Writer, language: str, end: int) -> None:
+    writer.mark("```" + language, end)
+    writer.newlines += not writer.plain
+
+
+class Code(State):
+    """Fenced code, byte for byte as the model wrote it."""
+
+    bulk = True
+
+    def text(self, writer: Writer, text: str, end: int) -> State:
+        writer.write(text, end)
+        return _CODE
+
+    def newline(self, writer: Writer, count: int, end: int) -> State:
+        writer.newlines += count
+        return _CODE
+
+    def style(self, writer: Writer, style: str, end: int) -> State:
+        if style != escapes.RESET:
+            return self
+        if writer.plain:  # the line of the fence goes with it
+            writer.newlines = max(writer.newlines - 1, 0)
+        writer.mark("```", end)
+        return LINE
+
+    def part(self, writer: Writer, end: int) -> None:
+        writer.newlines = 1
+        writer.mark("```", end)
+
+
+class _Fence(Code):
+    """Between the language of a fenced block and its code: a reset, and the colour of code."""
+
+    bulk = False
+
+    def style(self, writer: Writer, style: str, end: int) -> State:
+        return _CODE if escapes.is_colour(style) else self
+
+
+_CODE = Code()
+
+
+@frozen
+class _Colour(State):
+    """A colour at the start of a line: a heading, a quote, fenced code or inline code."""
+
+    colour: str
+    held: str = ""
+
+    def text(self, writer: Writer, text: str, end: int) -> State:
+        held = self.held + text
+        if self.colour != escapes.GREEN and held.startswith("│"):
+            return _Quote().text(writer, held, end)
+        if self.colour == escapes.MAGENTA:
+            return LINE.text(writer, held, end)
+        if len(held) <= HOLD_LIMIT:
+            return _Colour(self.colour, held)
+        return self._code(writer, held, end)
+
+    def newline(self, writer: Writer, count: int, end: int) -> State:
+        state = self._code(writer, self.held, end)
+        writer.newlines += 1
+        return state
+
+    @staticmethod
+    def _code(writer: Writer, held: str, end: int) -> State:
+        _fence(writer, "", end)
+        writer.write(held, end)
+        return _CODE
+
+    def style(self, writer: Writer, style: str, end: int) -> State | None:
+        if not self.held and style == escapes.BOLD:
+            return _Heading() if writer.plain else LINE
+        if not self.held and style == escapes.RESET:
+            return _Empty()
+        if escapes.is_colour(style):
+            return Coloured(self.colour, self.held).style(writer, style, end)
+        self.settle(writer, end)
+        return LINE
+
+    def settle(self, writer: Writer, end: int) -> None:
+        if self.held:
+            code(writer, self.held, end)
+
+
+@frozen
+class _Empty(State):
+    """Nothing in a colour: an empty fenced block if the line ends here, else two backticks."""
+
+    reset: bool = False
+
+    def text(self, writer: Writer, text: str, end: int) -> State:
+        self.settle(writer, end)
+        return LINE.text(writer, text, end)
+
+    def newline(self, writer: Writer, count: int, end: int) -> State | None:
+        if not self.reset:
+            self.settle(writer, end)
+            return LINE.newline(writer, count, end)
+        _fence(writer, "\n```", end)
+        return None
+
+    def style(self, writer: Writer, style: str, end: int) -> State | None:
+        if style == escapes.RESET:
+            return _Empty(True)
+        self.settle(writer, end)
+        return LINE.style(writer, style, end)
+
+    def settle(self, writer: Writer, end: int) -> None:
+        writer.mark("``", end)
+
+
+@frozen
+class _Quote(State):
+    """The bars of a quote, as many as its level."""
+
+    held: str = ""
+
+    def text(self, writer: Writer, text: str, end: int) -> State:
+        held = self.held + text
+        bars = _BARS.match(held).end()  # type: ignore[union-attr]
+        if held[bars:] in ("", "│") and len(held) <= HOLD_LIMIT:
+            return _Quote(held)
+        return LINE.text(writer, "> " * (bars // 2) + held[bars:], end)
+
+    def newline(self, writer: Writer, count: int, end: int) -> State | None:
+        self.settle(writer, end)
+        return LINE.newline(writer, count, end)
+
+    def style(self, writer: Writer, style: str, end: int) -> State | None:
+        if style == escapes.RESET:
+            self.settle(writer, end)
+        else:
+            LINE.text(writer, self.held.replace("│", ">"), end)
+        return LINE.style(writer, style, end)
+
+    def settle(self, writer: Writer, end: int) -> None:
+        writer.write(self.held.replace("│", ">").rstrip(), end)
+
+
+@frozen
+class _Heading(State):
+    """Without marks: the number signs of a heading, to be left out."""
+
+    held: str = ""
+
+    def text(self, writer: Writer, text: str, end: int) -> State:
+        held = self.held + text
+        stop = _HASHES.match(held).end()  # type: ignore[union-attr]
+        if stop == len(held) and not held.endswith(" ") and stop <= HOLD_LIMIT:
+            return _Heading(held)
+        writer.write(held[stop:], end)
+        return LINE
+
+    def newline(self, writer: Writer, count: int, end: int) -> State | None:
+        return LINE.newline(writer, count, end)
+
+    def style(self, writer: Writer, style: str, end: int) -> State | None:
+        return LINE.style(writer, style, end)
