@@ -41,7 +41,10 @@ async function make() {
   const files = new Map();
   const worker = await bundle("src/hub/worker.ts", { format: "iife" });
   const workerName = hashed("hub", "js", worker);
-  const script = await bundle("src/main.tsx", { format: "esm", define: { HUB_SCRIPT: JSON.stringify(`/ui/${workerName}`) } });
+  const languages = await bundle("src/markdown/languages.ts", { format: "esm" });
+  const languagesName = hashed("languages", "js", languages);
+  const define = { HUB_SCRIPT: JSON.stringify(`/ui/${workerName}`), LANGUAGES_SCRIPT: JSON.stringify(`/ui/${languagesName}`) };
+  const script = await bundle("src/main.tsx", { format: "esm", define });
   const styles = await bundle("src/style/main.css");
   const icon = await readFile(join(here, "src/icon.svg"));
   const names = { script: hashed("page", "js", script), styles: hashed("page", "css", styles), icon: hashed("icon", "svg", icon) };
@@ -49,7 +52,7 @@ async function make() {
   names.theme = hashed("theme", "js", theme);
   let page = await readFile(join(here, "src/index.html"), "utf8");
   for (const [key, name] of Object.entries(names)) page = page.replaceAll(`{${key}}`, `/ui/${name}`);
-  files.set(workerName, worker).set(names.script, script).set(names.styles, styles).set(names.icon, icon);
+  files.set(workerName, worker).set(languagesName, languages).set(names.script, script).set(names.styles, styles).set(names.icon, icon);
   files.set(names.theme, theme).set("index.html", Buffer.from(page)).set("licences.txt", Buffer.from(await licences()));
 
   await rm(out, { recursive: true, force: true });
@@ -71,7 +74,7 @@ if (args.includes("--watch")) {
     ...common,
     entryPoints: [join(here, "src/main.tsx")],
     outdir: out,
-    define: { HUB_SCRIPT: '""' },
+    define: { HUB_SCRIPT: '""', LANGUAGES_SCRIPT: '""' },
     plugins: [{ name: "again", setup: (building) => building.onEnd(() => make().catch(console.error)) }],
   });
   await watcher.watch();

@@ -1,8 +1,8 @@
-// Shares the time of a frame among all that draw: eight milliseconds, then the browser has its turn.
+// Shares the time of a frame among all that draw: six milliseconds, then the browser has its turn.
 
 type Work = (budget: () => boolean) => boolean;
 
-const SLICE = 8;
+const SLICE = 6;
 const queue: Work[] = [];
 let asked = false;
 

@@ -8,14 +8,18 @@
 import type { AnswerText } from "../chat/answer-text";
 import { CodeWriter, openingFence } from "./code";
 import { decorate } from "./decorate";
+import { mended } from "./mend";
 import { markdown } from "./parser";
 import { morphChildren } from "./morph";
 import { sanitise } from "./sanitise";
 import { schedule } from "./scheduler";
+import { TableWriter } from "./table";
 
-const SLICE = 8_000;
-/** Parsing a block again and again gets slow beyond this. */
-const MAX_BLOCK = 16_000;
+const SLICE = 3_000;
+/** Parsing a block again and again gets slow beyond this: it is divided where it has joints. */
+const LONG_BLOCK = 3_000;
+/** And beyond this anywhere. */
+const MAX_BLOCK = 12_000;
 const SEGMENT = 40;
 
 export class AnswerWriter {
@@ -27,8 +31,7 @@ export class AnswerWriter {
   /** How far the source has been drawn. */
   private drawn = 0;
   private code: CodeWriter | null = null;
-  /** The head of a table that was divided: what is left of it needs it, too. */
-  private prefix = "";
+  private table: TableWriter | null = null;
   private readonly env = {};
   private stopped = false;
   private queued = false;
@@ -69,11 +72,13 @@ export class AnswerWriter {
     do {
       const before = this.drawn;
       if (this.code) this.writeCode(source, ended, budget);
+      else if (this.table) this.writeRows(source, ended, budget);
       else this.writeBlocks(source, ended);
       if (this.drawn === before) break;
     } while (this.drawn < source.length && budget());
     if (ended && this.drawn >= source.length && !this.code) this.finish();
-    return this.drawn < source.length && !(this.code && !source.includes("\n", this.drawn) && !ended) && !this.done;
+    const linewise = this.code || this.table;
+    return this.drawn < source.length && !(linewise && !source.includes("\n", this.drawn) && !ended) && !this.done;
   }
 
   private writeCode(source: string, ended: boolean, budget: () => boolean): void {
@@ -87,13 +92,20 @@ export class AnswerWriter {
     if (this.drawn >= source.length && ended) this.finish();
   }
 
+  private writeRows(source: string, ended: boolean, budget: () => boolean): void {
+    if (!this.table) return;
+    const { used, closed } = this.table.write(source, this.drawn, ended, budget);
+    this.drawn = this.start = this.drawn + used;
+    if (closed) this.table = null;
+  }
+
   private writeBlocks(source: string, ended: boolean): void {
     let end = Math.min(source.length, this.drawn + SLICE);
     const line = end < source.length ? source.lastIndexOf("\n", end) + 1 : end;
     if (line > this.drawn) end = line;
-    const tail = this.prefix + source.slice(this.start, end);
+    const tail = source.slice(this.start, end);
     const complete = ended && end === source.length;
-    const tokens = markdown.parse(tail, this.env);
+    const tokens = markdown.parse(complete ? tail : mended(tail), this.env);
     const blocks = tokens.filter((token) => token.level === 0 && token.map && token.nesting >= 0);
     const starts = blocks.map((block) => block.map?.[0] ?? 0);
     const offsets = lineOffsets(tail, starts);
@@ -117,7 +129,7 @@ export class AnswerWriter {
     this.draw(tokens);
     if (complete) return this.settle(blocks.length, tail.length);
     if (last > 0) this.settle(last, offsets[last] ?? 0);
-    else if (tail.length - this.prefix.length > MAX_BLOCK) this.divide(tail, tokens);
+    else if (tail.length > LONG_BLOCK) this.divide(tail, tokens);
   }
 
   private draw(tokens: ReturnType<typeof markdown.parse>): void {
@@ -133,26 +145,27 @@ export class AnswerWriter {
     const blocks = [...this.segment.children].slice(this.final, this.final + count);
     for (const block of blocks) decorate(block as HTMLElement, true);
     this.final += count;
-    this.start += length - this.prefix.length;
-    this.prefix = "";
+    this.start += length;
   }
 
   /** One block is too long to be parsed again and again: what there is of it becomes final. */
   private divide(tail: string, tokens: ReturnType<typeof markdown.parse>): void {
+    const kind = tokens[0]?.type;
     const atLine = tail.lastIndexOf("\n", tail.length - 2) + 1;
-    if (tokens[0]?.type === "table_open" && atLine > MAX_BLOCK / 2) {
-      const head = tail.split("\n", 2).join("\n") + "\n";
+    if (kind === "table_open" && atLine > LONG_BLOCK / 2) {
+      const head = `${tail.split("\n", 2).join("\n")}\n`;
       this.settleDivided(tail, atLine);
-      this.prefix = head;
+      const table = this.segment.children[this.final - 1];
+      if (table instanceof HTMLElement && table.querySelector("tbody")) this.table = new TableWriter(table, head);
       return;
     }
-    let cut = tail.length;
     const items = tokens.filter((token) => token.type === "list_item_open" && token.level === 1);
     const item = items.at(-1)?.map?.[0];
-    if (item && items.length > 1) cut = lineOffsets(tail, [item])[0] ?? cut;
-    else if (atLine > MAX_BLOCK / 2) cut = atLine;
-    else if (/[\uD800-\uDBFF]$/.test(tail)) cut--;
-    this.settleDivided(tail, cut);
+    if (item && items.length > 1) return this.settleDivided(tail, lineOffsets(tail, [item])[0] ?? tail.length);
+    if (kind === "paragraph_open" && atLine > LONG_BLOCK / 2) return this.settleDivided(tail, atLine);
+    if (tail.length < MAX_BLOCK && (kind !== "paragraph_open" || tail.includes(" "))) return;
+    const space = tail.lastIndexOf(" ") + 1;
+    this.settleDivided(tail, space > MAX_BLOCK / 2 ? space : tail.length - (/[\uD800-\uDBFF]$/.test(tail) ? 1 : 0));
   }
 
   private settleDivided(tail: string, cut: number): void {

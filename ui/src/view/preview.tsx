@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { api, ApiError, request } from "../api/client";
-import { coloured } from "../markdown/highlight";
+import { coloured, loadLanguages } from "../markdown/highlight";
 import { previewed } from "../state/app";
 import type { Files } from "../state/files";
 import { t } from "../text";
@@ -64,6 +64,7 @@ async function read(href: string, extension: string, size: number): Promise<Cont
     const response = await request(href, size > MOST ? { headers: { Range: `bytes=0-${MOST - 1}` } } : {});
     const data = new Uint8Array(await response.arrayBuffer()).subarray(0, MOST);
     if (data.subarray(0, 8_000).includes(0)) return { kind: "none" };
+    await loadLanguages();
     return { kind: "text", text: new TextDecoder().decode(data), cut: size > MOST };
   } catch (error) {
     if (error instanceof ApiError && error.unsupported) return { kind: "problem", why: t("previewUnsupported") };

@@ -7,6 +7,7 @@ const TOP = 600;
 export class Scroller {
   private atEnd = true;
   private away = false;
+  private last = 0;
   private asked = false;
   private readonly observer: ResizeObserver;
 
@@ -57,7 +58,11 @@ export class Scroller {
   }
 
   private scrolled = (): void => {
-    this.atEnd = this.distance() < NEAR;
+    // Only a way up leaves the end: content that grows moves the end away from its reader, not him from it.
+    const { scrollTop } = this.box;
+    if (this.distance() < NEAR) this.atEnd = true;
+    else if (scrollTop < this.last - 1) this.atEnd = false;
+    this.last = scrollTop;
     this.tell();
     if (this.box.scrollTop < TOP && this.box.scrollHeight > this.box.clientHeight) this.on.top();
   };
@@ -67,7 +72,7 @@ export class Scroller {
   }
 
   private tell(): void {
-    const away = this.distance() >= NEAR;
+    const away = !this.atEnd && this.distance() >= NEAR;
     if (away !== this.away) this.on.away((this.away = away));
   }
 
