@@ -115,7 +115,9 @@ class Tail:
         """
         index = bisect_right(self._places, place)
         before = self._places[index - 1] if index else self.floor
-        if place == before or (index == len(self._places) and place > before):
+        # What comes next has not begun before ``place``: nothing is there yet, or the terminal event.
+        undivided = index >= len(self._places) - self.ended
+        if place == before or (undivided and place > before):
             return self._first + index
         return None
 
@@ -166,9 +168,10 @@ def replay(
                 if (end, nth) > after and (until is None or (end, nth) <= until):
                     frames.append(framer.event(turn.number, end, nth, event))
                     last = (end, nth)
-            after = last
+            reached = until is not None and parser.consumed >= until[0]
+            after = until if until is not None and reached else last
             yield b"".join(frames), after
-            if not data or (until is not None and parser.consumed >= until[0]):
+            if reached or not data:
                 return
             checkpoints.offer(parser)
     finally:
