@@ -15,6 +15,7 @@ from typing import Self
 
 from attrs import define
 
+from qchat.adapters import landlock
 from qchat.adapters.etc import Etc
 from qchat.adapters.policy import Policy
 from qchat.adapters.process import Launch
@@ -97,7 +98,7 @@ class Bubblewrap:
             etc=Etc.make(policy.private / "etc", uid=UID, gid=GID, home=home, more=beneath_etc),
             visible=tuple(Seen.anything(path, held) for path in paths),
             root_fd=Seen.directory(Path("/"), held).fd,
-            filter=compile_filter(),
+            filter=compile_filter(unix_sockets=_sockets_end_here(policy)),
             held=held,
         )
 
@@ -183,6 +184,11 @@ def _options(program: str) -> frozenset[str]:
     except (OSError, subprocess.SubprocessError) as error:
         raise Unavailable(f"{program} cannot be run: {error}") from error
     return frozenset(word for word in found.stdout.split() if word.startswith("--"))
+
+
+def _sockets_end_here(policy: Policy) -> bool:
+    """Whether abstract sockets of others, which no file system hides, are out of reach."""
+    return landlock.abi() >= landlock.ABI_SCOPES or policy.network.kind == "none"
 
 
 def _beneath(path: str, others: Iterable[Path]) -> bool:

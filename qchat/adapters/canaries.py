@@ -64,7 +64,10 @@ async def release(
             **_listeners(policy, stack),
         }
         program = f"{inspect.getsource(canary)}\nmain({told!r})\n"
-        launch = stack.enter_context(compose(cage.mine, cage.home))
+        try:
+            launch = stack.enter_context(compose(cage.mine, cage.home))
+        except OSError as error:
+            raise Lost(str(error)) from None
         found = await _run(spawner, launch, program.encode())
         uid = (cage.mine / "owned").stat().st_uid
         found["root"] = "user 0" if uid == 0 else ""

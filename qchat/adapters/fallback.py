@@ -85,7 +85,7 @@ class Fallback:
 def _filter() -> bytes | None:
     """Landlock does not see sockets in the file system: without namespaces there are to be none."""
     with suppress(UnknownMachine):
-        return compile_filter(unix_sockets=False, tracing=False)
+        return compile_filter(namespaces=False, unix_sockets=False)
     return None
 
 

@@ -138,10 +138,9 @@ class Sandbox:
             return False
         why = ""
         limits = self.policy.limits.of_processes(count=self.cgroups is None)
-        for interpreter in (sys.executable, "/usr/bin/python3"):  # the service's own may be out of reach
-            compose = partial(
-                self.launch, [interpreter, "-I", "-S", "-"], _CANARY_ENV, visible=interpreter_paths()
-            )
+        # The service's own interpreter may be out of the agents' reach.
+        for interpreter, visible in ((sys.executable, interpreter_paths()), ("/usr/bin/python3", ())):
+            compose = partial(self.launch, [interpreter, "-I", "-S", "-"], _CANARY_ENV, visible=visible)
             try:
                 found = await canaries.release(self.policy, self.owner, limits, spawner, compose)
             except Lost as lost:

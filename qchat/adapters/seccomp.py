@@ -54,6 +54,8 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "keyctl": (250, 219),
     "mbind": (237, 235),
     "migrate_pages": (256, 238),
+    "mq_open": (240, 180),
+    "msgget": (68, 186),
     "mount": (165, 40),
     "mount_setattr": (442, 442),
     "move_mount": (429, 429),
@@ -65,18 +67,23 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "perf_event_open": (298, 241),
     "personality": (135, 92),
     "pivot_root": (155, 41),
+    "prlimit64": (302, 261),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
     "ptrace": (101, 117),
     "quotactl": (179, 60),
     "quotactl_fd": (443, 443),
     "request_key": (249, 218),
+    "sched_setaffinity": (203, 122),
+    "semget": (64, 190),
     "sendmmsg": (307, 269),
     "sendmsg": (46, 211),
     "sendto": (44, 206),
     "set_mempolicy": (238, 237),
     "set_mempolicy_home_node": (450, 450),
     "setns": (308, 268),
+    "setpriority": (141, 140),
+    "shmget": (29, 194),
     "socket": (41, 198),
     "socketpair": (53, 199),
     "syslog": (103, 116),
@@ -88,21 +95,38 @@ _NUMBERS: dict[str, tuple[int | None, int | None]] = {
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _X32_BIT = 0x40000000
 
-_CONDITIONAL = {
-    "clone", "ioctl", "personality", "sendmmsg", "sendmsg", "sendto", "socket", "socketpair", "unshare",
-}  # fmt: skip
 # A library that gets ENOSYS does without; EPERM would make it give up.
 _MISSING = {
     "clone3", "fsconfig", "fsmount", "fsopen", "fspick", "io_uring_enter", "io_uring_register",
     "io_uring_setup", "mount_setattr", "move_mount", "open_tree", "open_tree_attr",
 }  # fmt: skip
-_TRACING = {"kcmp", "process_vm_readv", "process_vm_writev", "ptrace"}
+# What namespaces keep among an agent's own processes.
+_SHARED = {
+    "kcmp", "mq_open", "msgget", "prlimit64", "process_vm_readv", "process_vm_writev", "ptrace",
+    "sched_setaffinity", "semget", "setpriority", "shmget",
+}  # fmt: skip
 
 _NEW_NAMESPACES = 0x7E020000  # user, mount, network, PID, IPC, UTS, cgroup
 _NEW_TIME = 0x80  # for unshare; clone has the exit signal there
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _FAST_OPEN = 0x20000000  # a connection that Landlock is not asked about
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0x40000, 0x60000, 0xFFFFFFFF)
+# What an argument has to be: (its place, values); a process of 0 is the caller.
+_ARGUMENTS = {
+    "personality": (0, _PERSONALITIES),
+    "prlimit64": (0, (0,)),
+    "sched_setaffinity": (0, (0,)),
+    "setpriority": (1, (0,)),
+}
+# What flags must not hold: (place of the argument, bits, error).
+_FLAGS = {
+    "clone": (0, _NEW_NAMESPACES, errno.EPERM),
+    "sendmmsg": (3, _FAST_OPEN, errno.EOPNOTSUPP),
+    "sendmsg": (2, _FAST_OPEN, errno.EOPNOTSUPP),
+    "sendto": (3, _FAST_OPEN, errno.EOPNOTSUPP),
+    "unshare": (0, _NEW_NAMESPACES | _NEW_TIME, errno.EPERM),
+}
+_CONDITIONAL = {"ioctl", "socket", "socketpair", *_ARGUMENTS, *_FLAGS}
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
 _PROTOCOLS = (0, 6, 17)  # default, TCP, UDP; not Multipath TCP and SCTP, which Landlock does not see
 _ROUTE = 0
@@ -121,11 +145,12 @@ class _Instruction:
     if_false: int = 0
 
 
-def compile_filter(*, unix_sockets: bool = True, tracing: bool = True, machine: str = "") -> bytes:
+def compile_filter(*, namespaces: bool = True, unix_sockets: bool = True, machine: str = "") -> bytes:
     """The filter, as an array of ``struct sock_filter``.
 
+    ``namespaces``: whether the agent has its own; without them it may neither trace processes, nor
+    change the priority and limits of others, nor use memory and queues that all processes share.
     ``unix_sockets``: whether sockets of the family AF_UNIX may be made (pairs may always).
-    ``tracing``: whether the agent's processes may trace each other, as debuggers do.
 
     :raises UnknownMachine: for anything but x86_64 and aarch64.
     """
@@ -143,7 +168,7 @@ def compile_filter(*, unix_sockets: bool = True, tracing: bool = True, machine: 
         program += [_Instruction(_IF_GREATER, _X32_BIT - 1, 0, 1), _deny(errno.ENOSYS)]
     for name, numbers in _NUMBERS.items():
         number = numbers[column]
-        if number is None or (name in _TRACING and tracing):
+        if number is None or (name in _SHARED and namespaces):
             continue
         body = [*_conditions(name, unix_sockets)] if name in _CONDITIONAL else [_refusal(name)]
         program += [_Instruction(_IF_EQUAL, number, 0, len(body)), *body]
@@ -165,21 +190,14 @@ def _conditions(name: str, unix_sockets: bool) -> list[_Instruction]:
     """A block that ends in a verdict whichever way it goes."""
     allow = _Instruction(_RETURN, ALLOW)
     deny = _deny(errno.EPERM)
-    match name:
-        case "clone":
-            return [_load(0), _Instruction(_IF_ANY_BIT, _NEW_NAMESPACES, 0, 1), deny, allow]
-        case "unshare":
-            return [_load(0), _Instruction(_IF_ANY_BIT, _NEW_NAMESPACES | _NEW_TIME, 0, 1), deny, allow]
-        case "ioctl":
-            return [*_unless(1, (_TIOCSTI, _TIOCLINUX), allow), deny]
-        case "personality":
-            return [*_unless(0, _PERSONALITIES, deny), allow]
-        case "sendto" | "sendmmsg" | "sendmsg":
-            flags = 2 if name == "sendmsg" else 3
-            refuse = _deny(errno.EOPNOTSUPP)
-            return [_load(flags), _Instruction(_IF_ANY_BIT, _FAST_OPEN, 0, 1), refuse, allow]
-        case _:
-            return _socket(unix_sockets or name == "socketpair")
+    if name in ("socket", "socketpair"):
+        return _socket(unix_sockets or name == "socketpair")
+    if name == "ioctl":
+        return [*_unless(1, (_TIOCSTI, _TIOCLINUX), allow), deny]
+    if name in _ARGUMENTS:
+        return [*_unless(*_ARGUMENTS[name], deny), allow]
+    argument, bits, number = _FLAGS[name]
+    return [_load(argument), _Instruction(_IF_ANY_BIT, bits, 0, 1), _deny(number), allow]
 
 
 def _load(argument: int) -> _Instruction:

@@ -3,15 +3,13 @@
 import os
 import subprocess
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from qchat.adapters import beneath
-
-NOBODY = 65534
+from tests.users import NOBODY, in_child
 
 Run = Callable[[Callable[[], None]], None]
 
@@ -44,30 +42,6 @@ def run_as(request: pytest.FixtureRequest) -> Run:
         in_child(function, NOBODY if ordinary else None)
 
     return run
-
-
-def in_child(function: Callable[[], None], uid: int | None) -> None:
-    """Run ``function`` in a forked process, as ``uid``; its failure is the caller's."""
-    reader, writer = os.pipe()
-    if pid := os.fork():
-        os.close(writer)
-        with open(reader, encoding="utf-8") as pipe:
-            failure = pipe.read()
-        _, status = os.waitpid(pid, 0)
-        assert not failure, failure
-        assert status == 0
-        return
-    try:
-        if uid is not None:
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
-        function()
-    except BaseException:  # noqa: BLE001  # whatever it is, the parent reports it
-        with open(writer, "w", encoding="utf-8", errors="backslashreplace") as pipe:
-            pipe.write(traceback.format_exc())
-    finally:
-        os._exit(0)
 
 
 @pytest.fixture
