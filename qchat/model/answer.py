@@ -37,9 +37,9 @@ class Answer:
         return type(self.state) is Outside
 
     @property
-    def within(self) -> bool:
-        """Whether an ordinary line is being read."""
-        return type(self.state) is Line
+    def ordinary(self) -> bool:
+        """Whether text that begins with nothing special is an ordinary line."""
+        return type(self.state) is Line or (type(self.state) is Start and not self.state.held)
 
     @property
     def coding(self) -> bool:

@@ -26,10 +26,10 @@ STRIKE, NOT_STRIKE = "9", "29"
 GREEN, MAGENTA, GREY, CYAN = "38;5;10", "38;5;13", "38;5;8", "38;5;12"
 CLEAR_LINE = "K"
 
-_STYLES = {
-    b"\x1b[%bm" % name.encode(): name
-    for name in (RESET, BOLD, NOT_BOLD, ITALIC, NOT_ITALIC, STRIKE, NOT_STRIKE, GREEN, MAGENTA, GREY, CYAN)
-}
+_COLOURS = (GREEN, MAGENTA, GREY, CYAN)
+_OTHERS = (RESET, BOLD, NOT_BOLD, ITALIC, NOT_ITALIC, STRIKE, NOT_STRIKE)
+_STYLES = {b"\x1b[%bm" % style.encode(): style for style in (*_COLOURS, *_OTHERS)}
+_LONGEST = max(map(len, _STYLES))
 
 
 @frozen
@@ -45,6 +45,11 @@ class Escape:
 
 
 _UNFINISHED = Escape(-1)
+
+
+def known(data: bytes, at: int) -> str | None:
+    """The style that ``data`` has at ``at``, when it is one of those above. Much faster than scan."""
+    return _STYLES.get(data[at : data.find(b"m", at, at + _LONGEST) + 1])
 
 
 def scan(data: bytes, at: int) -> Escape:
@@ -77,9 +82,6 @@ def _string(data: bytes, at: int, stop: int) -> Escape:
 
 
 def _style(sequence: bytes) -> str:
-    known = _STYLES.get(sequence)
-    if known is not None:
-        return known
     if sequence.endswith(b"m"):
         return sequence[2:-1].decode("ascii")
     return CLEAR_LINE if sequence.endswith(b"K") else "?"
@@ -87,7 +89,7 @@ def _style(sequence: bytes) -> str:
 
 def is_colour(style: str) -> bool:
     """Whether ``style`` sets the colour of what follows (without colours, the empty style does)."""
-    return _COLOUR.fullmatch(style) is not None
+    return style in _COLOURS or (style not in _OTHERS and _COLOUR.fullmatch(style) is not None)
 
 
 def is_unfinished_string(data: bytes) -> bool:

@@ -49,7 +49,7 @@ class QCli(Scanner):
     @property
     def ordinary(self) -> bool:
         """Whether whole lines of an answer may be taken at once."""
-        return self._answer.within and self._colour is None and not self._cards.active
+        return self._answer.ordinary and self._colour is None and not self._cards.active
 
     def text(self, text: str, end: int) -> None:
         """Text, known at byte ``end``."""
@@ -69,7 +69,8 @@ class QCli(Scanner):
 
     def newline(self, count: int, end: int) -> None:
         """Line ends."""
-        self._replay(end)
+        if self._colour is not None:
+            self._replay(end)
         self._target.newline(count, end)
 
     def style(self, style: str, end: int) -> None:
@@ -79,7 +80,8 @@ class QCli(Scanner):
             self._cards.fail(end)
             self._answer.respond(end)
             return
-        self._replay(end)
+        if self._colour is not None:
+            self._replay(end)
         if escapes.is_colour(style) and (self._cards.active or self._answer.takes_marker(style)):
             self._colour = style
         else:

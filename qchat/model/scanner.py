@@ -13,8 +13,10 @@ from qchat.model.sink import Sink
 
 _STOP = re.compile(rb"[\x1b\n]")
 _LINE_END = b"\x1b[0m\x1b[0m\n"
-_LINES = re.compile(rb"[^\x1b\n]++(?:(?:\x1b\[0m\x1b\[0m\n)++[^\x1b\n \t\xe2][^\x1b\n]*+)++")
-"""Lines of an answer that begin with nothing special: they mean the same when taken at once."""
+_SPECIAL = re.compile(
+    rb"\x1b(?!\[0m\x1b\[0m\n(?:[^\x1b\n \t\xe2]|\x1b\[0m\x1b\[0m\n))(?!(?<=\x1b\[0m\x1b)\[0m\n)"
+)
+"""Whatever is not the end of an ordinary line of an answer that is followed by another."""
 
 
 @define
@@ -81,6 +83,11 @@ class Scanner:
         return copy.deepcopy(self)
 
     def _escape(self, data: bytes, at: int, base: int) -> int:
+        style = escapes.known(data, at)
+        if style is not None:
+            stop = at + len(style) + 3
+            self.style(style, base + stop)
+            return stop
         found = escapes.scan(data, at)
         if found.stop < 0:
             return at
@@ -118,15 +125,15 @@ class Scanner:
 
     def _lines(self, data: bytes, at: int, base: int) -> int:
         """Take several lines; returns where they stop, or 0 when there are not several."""
-        found = _LINES.match(data, at)
-        if found is None:
+        if data[at] in b" \t\xe2" or not data.startswith(_LINE_END, data.find(b"\x1b", at)):
             return 0
-        body, stop = found[0], found.end()
-        left = cut(body)
-        if left and stop == len(data):
-            body, stop = body[:-left], stop - left
-            if body.endswith(b"\n"):
-                return 0
-        text = body.replace(_LINE_END, b"\n").decode("utf-8", "replace")
-        self.text(text, base + stop + (left > 0 and stop == found.end()))
+        found = _SPECIAL.search(data, at)
+        stop = found.start() if found else len(data) - cut(data)
+        while data.endswith(_LINE_END, at, stop):
+            stop -= len(_LINE_END)
+        body = data[at:stop]
+        text = body.replace(_LINE_END, b"\n")
+        if len(body) - len(text) != text.count(b"\n") * (len(_LINE_END) - 1):
+            return 0  # there are bare line ends, too
+        self.text(text.decode("utf-8", "replace"), base + stop + (cut(body) > 0))
         return stop
