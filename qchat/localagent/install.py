@@ -38,7 +38,7 @@ def main() -> None:
     try:
         install()
     except InstallError as error:
-        sys.exit(f"The local language model could not be installed; its tools work without. {error}")
+        sys.exit(f"The local language model could not be installed (pip: {error}); its tools work without.")
 
 
 if __name__ == "__main__":

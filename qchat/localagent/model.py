@@ -15,11 +15,14 @@ from qchat.localagent.memory import Message
 
 CONTEXT = 4096
 """Tokens that a conversation, its prompt and the answer may have together."""
-ANSWER = 1024
+ANSWER = 512
 """Tokens that an answer may have: a small model does not always find an end."""
-SAMPLING = {"temperature": 0.2, "top_p": 0.9}
-THREADS = 8
-"""At most: a small model gets slower with more."""
+SYSTEM = {"role": "system", "content": "You are a helpful assistant."}
+SAMPLING = {"temperature": 0, "dry_multiplier": 0.8, "dry_allowed_length": 8}
+"""The likeliest word, unless it goes on repeating what was said: a small model gets caught in that."""
+LARGE = 512 * 1024**2
+"""Bytes of a model that needs all cores. A small one gets one: its threads wait for each other by
+spinning, so that with two of them, on two cores that others use too, an answer takes ten times as long."""
 
 
 class NotInstalledError(Exception):
@@ -42,7 +45,7 @@ def answer(history: list[Message], prompt: str, say: Callable[[str], None]) -> s
     while True:
         said = ""
         error: dict[str, Any] = {}
-        for chunk in stream(engine, [*history, {"role": "user", "content": prompt}]):
+        for chunk in stream(engine, [SYSTEM, *history, {"role": "user", "content": prompt}]):
             error = error or chunk.get("error") or {}
             for choice in chunk.get("choices", ()):
                 piece = choice["delta"].get("content") or ""
@@ -96,7 +99,8 @@ def load(path: Path) -> Any:
     params.model.path = str(path)
     params.n_ctx = CONTEXT
     params.n_parallel = 1
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = min(len(os.sched_getaffinity(0)), THREADS)
+    threads = len(os.sched_getaffinity(0)) if path.stat().st_size >= LARGE else 1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.verbosity = -1
     # For many requests and unknown machines; they cost half of the time that loading takes.
     params.warmup = params.fit_params = False
