@@ -19,6 +19,7 @@ from qchat.adapters.policy import Network, Policy
 from qchat.adapters.process import Launch, Spawner
 from qchat.adapters.sandbox import Sandbox
 
+WARM_UP = 3
 PROGRAM = "/bin/true"
 ENV = {"PATH": "/usr/bin:/bin"}
 Times = tuple[float, float]
@@ -29,9 +30,12 @@ async def directly() -> Times:
     """What an asyncio program without any of this does."""
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        PROGRAM, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        PROGRAM,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
-    await process.communicate(b"prompt")
+    await process.wait()
     took = (time.perf_counter() - began) * 1000
     return took, took
 
@@ -92,26 +96,32 @@ async def sandboxed(
     return through(spawner, lambda: sandbox.launch([PROGRAM], ENV, workspace, home))
 
 
-async def main(rounds: int) -> None:
+async def measure(rounds: int, base: Path) -> dict[str, list[Times]]:
     with ExitStack() as stack:
-        base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="qchat-bench-"))).resolve()
-        base.chmod(0o711)
         found = await variants(base, stack)
         times: dict[str, list[Times]] = {name: [] for name in found}
-        for round_ in range(rounds + 3):
+        for number in range(WARM_UP + rounds):
             for name, run in found.items():
                 taken = await run()
-                if round_ >= 3:  # the first ones warm up
+                if number >= WARM_UP:
                     times[name].append(taken)
+        return times
+
+
+def main(rounds: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="qchat-bench-", dir="/var/tmp") as directory:
+        base = Path(directory).resolve()
+        base.chmod(0o711)
+        times = asyncio.run(measure(rounds, base))
     print(f"{rounds} rounds as user {os.geteuid()}; milliseconds until the exit, and until nothing is left")
-    first = statistics.median(taken for taken, _ in times["asyncio, directly"])
-    for name, taken in times.items():
-        exits = sorted(exit_ for exit_, _ in taken)
+    first = statistics.median(pair[0] for pair in times["asyncio, directly"])
+    for name, pairs in times.items():
+        exits = sorted(pair[0] for pair in pairs)
         median = statistics.median(exits)
         p95 = exits[int(len(exits) * 0.95)]
-        clear = statistics.median(cleared for _, cleared in taken)
+        clear = statistics.median(pair[1] for pair in pairs)
         print(f"{name:36} p50 {median:6.2f} ({median - first:+6.2f})  p95 {p95:6.2f}  clear {clear:6.2f}")
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 60))
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 60)

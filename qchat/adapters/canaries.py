@@ -53,12 +53,14 @@ async def release(
     """
     with ExitStack() as stack:
         cage = stack.enter_context(_cage(policy, owner))
-        told = {
+        told: dict[str, Any] = {
             "pid": os.getpid(),
             "started": _started(),
             "base": str(policy.base),
             "other": str(cage.other),
             "state": str(policy.private),
+            "elsewhere": ["/", "/etc", "/usr", str(policy.base), str(cage.other), str(policy.private)],
+            "mark": f".qchat-{_PLACE}-{secrets.token_hex(8)}",
             "temporary": _temporary_file(stack),
             "limits": {**limits},
             **_listeners(policy, stack),
@@ -71,6 +73,7 @@ async def release(
         found = await _run(spawner, launch, program.encode())
         uid = (cage.mine / "owned").stat().st_uid
         found["root"] = "user 0" if uid == 0 else ""
+        found["writing"] = _left(told["elsewhere"], told["mark"])
         return found
 
 
@@ -133,6 +136,16 @@ def _cage(policy: Policy, owner: Owner | None) -> Iterator[_Cage]:
         for name in names:
             remove_tree(base, name)
         os.close(base)
+
+
+def _left(directories: list[str], mark: str) -> str:
+    """Where the canary left a file; it is gone then."""
+    found = []
+    for directory in directories:
+        with suppress(OSError):
+            os.unlink(f"{directory}/{mark}")
+            found.append(directory)
+    return " ".join(found)
 
 
 def _temporary_file(stack: ExitStack) -> str:

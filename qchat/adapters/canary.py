@@ -1,8 +1,8 @@
 """The canary: a program that tries to get out of where agents are kept, and says what it found open.
 
 It is read as text and given to an interpreter inside the sandbox, on its standard input; so it imports
-nothing but the standard library. Every attempt returns a truthy detail when it got through. It changes
-nothing outside its own workspace: what it tries to write is empty and has a name of its own.
+nothing but the standard library. Every attempt returns a truthy detail when it got through. What it leaves
+outside of its own workspace is empty, has a name of its own, and is removed by the service.
 """
 
 import ctypes
@@ -21,7 +21,6 @@ IPPROTO_MPTCP = 262
 MSG_FASTOPEN = 0x20000000
 NUMBERS = {"x86_64": {"keyctl": 250}, "aarch64": {"keyctl": 219}}
 IO_URING_SETUP = 425
-MARK = "qchat-canary"
 
 
 def read(path: str) -> str:
@@ -29,16 +28,13 @@ def read(path: str) -> str:
         return repr(file.read(100))
 
 
-def write(directories: list[str]) -> str:
-    for directory in directories:
-        path = f"{directory}/.{MARK}-{os.getpid()}"
+def write(told: dict[str, Any]) -> None:
+    """Leave a file wherever that is possible; outside it is seen whether one is really there."""
+    for directory in told["elsewhere"]:
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            os.close(os.open(f"{directory}/{told['mark']}", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         except OSError:
             continue
-        os.unlink(path)
-        return directory
-    return ""
 
 
 def is_service(told: dict[str, Any]) -> bool:
@@ -133,7 +129,7 @@ def attempts(told: dict[str, Any]) -> dict[str, Any]:
         "namespaces": new_user_namespace,
         "keyrings": lambda: system_call(calls["keyctl"], KEYCTL_GET_KEYRING_ID, SESSION_KEYRING, 0),
         "privileges": privileged,
-        "writing": lambda: write(["/", "/etc", "/usr", told["base"], told["other"]]),
+        "writing": lambda: write(told),
         "limits": lambda: unlimited(told["limits"]),
     }
 
