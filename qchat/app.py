@@ -10,6 +10,7 @@ from qchat.adapters.descriptors import Budget
 from qchat.adapters.statedir import StateDir
 from qchat.context import CONTEXT, Context
 from qchat.settings import Settings
+from qchat.web.control import control_site
 from qchat.web.middleware import bounded, errors_as_json
 from qchat.web.routes import add_routes
 from qchat.web.security import guard
@@ -36,7 +37,7 @@ def create_app(settings: Settings) -> web.Application:
     add_routes(app)
 
     app.on_shutdown.append(_end_streams_and_turns)
-    app.cleanup_ctx.extend((_lock, _processes, _rows, _turns, _upkeep))
+    app.cleanup_ctx.extend((_lock, _processes, _rows, _turns, _upkeep, _control))
     return app
 
 
@@ -84,3 +85,8 @@ async def _upkeep(app: web.Application) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def _control(app: web.Application) -> AsyncIterator[None]:
+    async with control_site(app[CONTEXT]):
+        yield

@@ -14,6 +14,7 @@ from qchat.adapters.statedir import StateDir
 from qchat.adapters.store import Store
 from qchat.model.frame import Framer
 from qchat.service.chat import Chat
+from qchat.service.cleanup import Cleanup
 from qchat.service.feed import Feed
 from qchat.service.history import History
 from qchat.service.idle import IdleClock
@@ -41,6 +42,7 @@ class Context:
     chat: Chat
     history: History
     janitor: Janitor
+    cleanup: Cleanup
 
     @classmethod
     def build(cls, settings: Settings, state: StateDir, max_turns: int) -> Self:
@@ -100,6 +102,7 @@ class Context:
                 expiry=settings.session_expiry,
                 cleanup=settings.auto_cleanup_sessions,
             ),
+            cleanup=Cleanup(store=store, state=state, sessions=sessions),
         )
 
 
