@@ -9,6 +9,7 @@ from aiohttp import web
 
 import qchat
 from qchat import log
+from qchat.adapters.sandbox import SandboxError
 from qchat.adapters.statedir import AlreadyRunning
 from qchat.app import create_app
 from qchat.context import CONTEXT
@@ -36,7 +37,7 @@ def main() -> None:
     log.configure(settings)
     try:
         asyncio.run(serve(settings))
-    except (AlreadyRunning, QchatError, OSError) as error:
+    except (AlreadyRunning, SandboxError, QchatError, OSError) as error:
         sys.exit(_complaint(error, 1))
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
+import structlog
 from aiohttp import web
 
 from qchat.adapters.descriptors import Budget
@@ -15,6 +16,7 @@ from qchat.web.middleware import bounded, errors_as_json
 from qchat.web.routes import add_routes
 from qchat.web.security import guard
 
+log = structlog.get_logger()
 MAX_BODY_BYTES = 1024 * 1024
 
 
@@ -55,10 +57,12 @@ async def _lock(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _processes(app: web.Application) -> AsyncIterator[None]:
-    spawner = app[CONTEXT].spawner
-    spawner.start()  # early, while this process is small
+    ctx = app[CONTEXT]
+    ctx.spawner.start()  # early, while this process is small
+    for sentence in (await ctx.launcher.sandbox.measure(ctx.spawner)).sentences():
+        log.info(sentence)
     yield
-    spawner.stop()
+    ctx.spawner.stop()
 
 
 async def _rows(app: web.Application) -> AsyncIterator[None]:

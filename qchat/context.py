@@ -51,8 +51,8 @@ class Context:
         store = Store(database)
         framer = Framer(settings.lang)
         idle = IdleClock()
-        spawner = Spawner(inherit=(state.lock_fd,))
         launcher = Launcher.create(settings, state)
+        spawner = Spawner(inherit=(state.lock_fd,), confinement=launcher.sandbox.confinement)
         feed = Feed(
             find=store.turn,
             transcript=state.transcript,

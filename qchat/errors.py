@@ -17,6 +17,7 @@
     ├── UnsupportedMediaType   415 UNSUPPORTED_MEDIA_TYPE
     ├── RangeNotSatisfiable    416 RANGE_NOT_SATISFIABLE
     ├── Overloaded             503 OVERLOADED
+    ├── AgentUnavailable       503 QCLI_UNAVAILABLE
     ├── QuotaExceeded          507 QUOTA_EXCEEDED
     ├── StorageFull            507 STORAGE_FULL
     ├── StorageUnavailable     503 STORAGE_UNAVAILABLE
@@ -196,6 +197,15 @@ class QuotaExceeded(QchatError):
     code = "QUOTA_EXCEEDED"
     zh = "会话工作目录超过配额"
     en = "the session's workspace is at its quota"
+
+
+class AgentUnavailable(QchatError):
+    """There is no agent CLI that a turn could run."""
+
+    status = 503
+    code = "QCLI_UNAVAILABLE"
+    zh = "AI服务不可用"
+    en = "the agent CLI cannot be run"
 
 
 class StorageFull(QchatError):

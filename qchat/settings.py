@@ -9,6 +9,8 @@ from typing import Any, Self
 import attrs
 from attrs import field, frozen
 
+from qchat.adapters.policy import Network
+
 
 class SettingsError(Exception):
     """A variable has a value that is not allowed; the text is one line that names all three."""
@@ -99,6 +101,23 @@ class Settings:
         "auto",
         ("auto", "q", "kiro", "local"),
         "agent CLI; auto takes q or kiro-cli from PATH, else the local one",
+    )
+    sandbox: str = _choice(
+        "QCHAT_SANDBOX",
+        "auto",
+        ("auto", "required", "off", "external"),
+        "auto takes the best isolation there is; required refuses to start below full; external is a"
+        " container for the whole service",
+    )
+    agent_user: str = _setting(
+        "QCHAT_AGENT_USER", "", "whom agents run as when the service is root; by default qchat, else nobody"
+    )
+    agent_network: Network = _setting(
+        "QCHAT_AGENT_NETWORK",
+        Network("ports", (53, 443)),
+        "TCP ports that agents may connect to",
+        Network.parse,
+        Network.ALLOWED,
     )
     output: str = _choice(
         "QCHAT_OUTPUT", "markdown", ("markdown", "text", "raw"), "what the chunks of an answer carry"

@@ -138,6 +138,7 @@ class Run:
                 form=self.turn.form,
                 exit=code,
                 answered=self.tail.answered,
+                worked=self.tail.worked,
                 stderr=self.stderr.tail.decode(errors="replace"),
             )
             reason, error_code, detail = outcome.reason, outcome.code, outcome.detail

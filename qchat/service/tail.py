@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import define, field
 
-from qchat.model.event import Text
+from qchat.model.event import Text, Tool
 from qchat.model.frame import Framer
 from qchat.model.numbered import Numbered, NumberedEvent
 from qchat.model.turn import Turn
@@ -54,6 +54,8 @@ class Tail:
     ended: bool = False
     answered: bool = False
     """Whether the answer has anything in it."""
+    worked: bool = False
+    """Whether a tool has completed."""
     _first: int = 0
     _places: list[Place] = field(factory=list)
     _frames: list[bytes] = field(factory=list)
@@ -87,7 +89,10 @@ class Tail:
 
     def _add(self, events: list[NumberedEvent]) -> None:
         for end, nth, event in events:
-            self.answered = self.answered or type(event) is Text
+            if isinstance(event, Text):
+                self.answered = True
+            elif isinstance(event, Tool) and event.state == "completed":
+                self.worked = True
             self._append((end, nth), self.framer.event(self.turn.number, end, nth, event))
 
     def _append(self, place: Place, frame: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -55,7 +56,12 @@ class ReaderState:
         self.begun = self.at = begun
         self.seen = ""
         self.ended = False
+        self.leave()
+
+    def leave(self) -> None:
+        """Lose the connection; what has been seen stays."""
         self.reader: feed_module._Reader | None = None
+        self.batches: Iterator[bytes] | None = None
 
 
 class Resume(RuleBasedStateMachine):
@@ -101,7 +107,7 @@ class Resume(RuleBasedStateMachine):
             heartbeat=9,
         )
         for state in self.readers:
-            state.reader = None
+            state.leave()
 
     @precondition(lambda self: not self.turn.finished)
     @rule(data=PIECES)
@@ -132,16 +138,23 @@ class Resume(RuleBasedStateMachine):
     @rule(which=st.integers(0, 5), batches=st.integers(1, 4))
     def read(self, which: int, batches: int) -> None:
         state = self.readers[which % len(self.readers)]
-        if state.reader is None:
+        if state.batches is None:
             place = (state.at.offset, state.at.nth)
-            state.reader = feed_module._Reader(self.feed, self.feed.channel("s"), "s", 1, place)
-        for _, batch in zip(range(batches), state.reader.ready(), strict=False):
+            state.reader = state.reader or feed_module._Reader(
+                self.feed, self.feed.channel("s"), "s", 1, place
+            )
+            state.batches = state.reader.ready()
+        for _ in range(batches):
+            batch = next(state.batches, None)
+            if batch is None:  # it waits to be woken
+                state.batches = None
+                return
             self.take(state, batch)
 
     @precondition(lambda self: self.readers)
     @rule(which=st.integers(0, 5))
     def cut(self, which: int) -> None:
-        self.readers[which % len(self.readers)].reader = None
+        self.readers[which % len(self.readers)].leave()
 
     def take(self, state: ReaderState, batch: bytes) -> None:
         for block in batch.decode().split("\n\n")[:-1]:
@@ -159,7 +172,7 @@ class Resume(RuleBasedStateMachine):
         if not self.turn.finished:
             self.end()
         for index, state in enumerate(self.readers):
-            state.reader = None
+            state.leave()
             while not state.ended:
                 self.read(index, 4)
             whole, before = self.text(None), self.text(state.begun.offset)

@@ -70,6 +70,7 @@ async def health(request: web.Request) -> web.Response:
             "active_processes": ctx.turns.running,
             "version": qchat.__version__,
             "agent": ctx.launcher.name,
+            "isolation": ctx.launcher.sandbox.report.to_json(),
             "queued_turns": ctx.turns.waiting,
             "open_streams": ctx.feed.streams,
         }

@@ -1,0 +1,107 @@
+"""How a turn's agent is started: which CLI, with which arguments, where, and with what environment."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Self
+
+from attrs import define
+
+from qchat.adapters.agents import Agent, find_agent
+from qchat.adapters.policy import Policy
+from qchat.adapters.process import Launch
+from qchat.adapters.sandbox import Sandbox
+from qchat.adapters.statedir import StateDir, storage_error
+from qchat.errors import AgentUnavailable
+from qchat.model.prompt import compose
+from qchat.model.turn import Form, Output
+from qchat.settings import Settings
+
+PASSED_ON = ("PATH", "LANG", "TZ", "TERM", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+PASSED_ON_PREFIXES = ("LC_", "AWS_", "AMAZON_Q_")
+
+
+@define(eq=False, kw_only=True)
+class Launcher:
+    """``agent`` is None when the one that the settings ask for is not there."""
+
+    settings: Settings
+    state: StateDir
+    sandbox: Sandbox
+    agent: Agent | None
+
+    @classmethod
+    def create(cls, settings: Settings, state: StateDir) -> Self:
+        """Find the agent, and work out the sandbox, which is measured later.
+
+        :raises SandboxError: for settings that contradict each other or the machine.
+        """
+        agent = find_agent(settings)
+        policy = Policy(
+            base=state.base,
+            mode=settings.sandbox,
+            user=settings.agent_user,
+            network=settings.agent_network,
+            server_port=settings.port,
+            visible=agent.visible if agent else (),
+        )
+        return cls(settings=settings, state=state, sandbox=Sandbox.create(policy), agent=agent)
+
+    @property
+    def available(self) -> bool:
+        return self.agent is not None
+
+    @property
+    def name(self) -> str:
+        """As ``/health`` shows it."""
+        return self.agent.name if self.agent else self.settings.agent
+
+    @property
+    def form(self) -> Form:
+        return self.agent.form if self.agent else "q"
+
+    @property
+    def output(self) -> Output:
+        return self.settings.output
+
+    def describe(self) -> str:
+        """The agent and how well it is kept in, for the operator."""
+        isolation = f"isolation: {self.sandbox.report.level}"
+        if self.agent is None:
+            return f"none: {self.settings.agent} is not on the PATH ({isolation})"
+        return f"{self.agent.description} ({isolation})"
+
+    def prompt(self, text: str) -> str:
+        """What the agent is sent for ``text``."""
+        commands = self.settings.cli_commands == "allow" or (self.agent is not None and self.agent.commands)
+        return compose(text, chinese=self.settings.force_chinese, commands_allowed=commands)
+
+    @contextmanager
+    def launch(self, session_id: str, *, resume: bool) -> Iterator[Launch]:
+        """Compose one turn; keep the context open until it has ended.
+
+        :raises AgentUnavailable: when there is no agent.
+        :raises StorageUnavailable: when the workspace cannot be opened.
+        """
+        if self.agent is None:
+            raise AgentUnavailable(en=f"{self.settings.agent} is not on the PATH")
+        home = self.state.home(session_id)
+        self.agent.seed(home)
+        try:
+            with self.sandbox.launch(
+                self.agent.argv(resume=resume),
+                self._environment(self.agent),
+                self.state.workspace(session_id),
+                home,
+                visible=self.agent.visible,
+            ) as launch:
+                yield launch
+        except OSError as error:
+            raise storage_error(error) from error
+
+    def _environment(self, agent: Agent) -> Mapping[str, str]:
+        own = {
+            name: value
+            for name, value in self.settings.inherited.items()
+            if name.upper() in PASSED_ON or name.startswith(PASSED_ON_PREFIXES) or name in agent.environment
+        }
+        return {"AWS_DEFAULT_REGION": self.settings.aws_default_region, **own}
