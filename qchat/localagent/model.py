@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import signal
 import sys
 import tempfile
 import threading
@@ -108,12 +109,28 @@ def load(path: Path) -> Any:
     params.n_threads_http = 1
     # The engine insists on listening, by default for everyone on this machine. This is a socket that
     # only we could reach, and its name is gone as soon as it is there.
-    with private_directory():
-        params.hostnames = ["llama.sock"]
+    params.hostnames = ["llama.sock"]
+    with uninterrupted(), private_directory():
         try:
-            return xllamacpp.Server(params)
+            engine = xllamacpp.Server(params)
         except RuntimeError:
             raise ModelError(f"{path} cannot be loaded: it is damaged, or memory is short") from None
+        _kept.append(engine)
+        return engine
+
+
+_kept: list[Any] = []
+"""Engines are never destroyed: an exception that lets go of one would wait for what it is doing."""
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let SIGINT wait, for all threads that are started meanwhile too: it is for the main thread alone."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 @contextlib.contextmanager
