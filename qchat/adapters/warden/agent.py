@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import resource
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
@@ -44,7 +45,8 @@ class Agent:
 
 def out_of_the_way(fds: list[int]) -> list[int]:
     """Copies whose numbers are none that a program is to find its descriptors at."""
-    return [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, MAX_FDS) for fd in fds]
+    floor = min(MAX_FDS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+    return [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, floor) for fd in fds]
 
 
 def _start(request: Mapping[str, Any], fds: list[int]) -> int:
