@@ -50,6 +50,6 @@ def find_agent(settings: Settings) -> Agent | None:
         command=command,
         description="the built-in demo agent, a small local model",
         commands=True,
-        environment=frozenset({"QCHAT_LOCAL_MODEL"}),
+        environment=frozenset({"QCHAT_LOCAL_MODEL", "PYTHONPATH"}),
         visible=(package, Path(sys.prefix), Path(sys.base_prefix)),
     )
