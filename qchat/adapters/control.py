@@ -148,6 +148,7 @@ def ownership(state: StateDir, wait: float = OWNER_WAIT) -> Iterator[Control | N
                 control.close()
             return
         try:
+            StateDir.open(state.base)  # makes what an older version did not have
             state.lock(wait=0)
         except AlreadyRunning:  # a service that starts or stops has the lock, but not the socket
             if time.monotonic() > deadline:

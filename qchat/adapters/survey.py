@@ -43,7 +43,7 @@ def survey(workspace: Workspace) -> Survey:
     """
     files = size = 0
     empty = True
-    modified = _changed(os.stat(workspace.fd))
+    modified = created = _changed(os.stat(workspace.fd))
     walk = Walk(root=workspace.fd, most=MOST_ENTRIES)
     for _, status in _entries(walk):
         empty = False
@@ -51,7 +51,7 @@ def survey(workspace: Workspace) -> Survey:
         if stat.S_ISREG(status.st_mode):
             files += 1
             size += status.st_size
-    return Survey(modified, files, size, empty, walk.complete)
+    return Survey(modified, created, files, size, empty, walk.complete)
 
 
 def files(workspace: Workspace, shown_base: str) -> tuple[list[dict[str, Any]], bool]:

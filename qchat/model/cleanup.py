@@ -18,6 +18,8 @@ class Survey:
 
     modified: float
     """The newest change in the tree, in seconds since the epoch."""
+    created: float
+    """When the directory itself was last changed: the nearest to its creation that is known."""
     files: int
     """Regular files."""
     bytes: int
@@ -60,3 +62,5 @@ class Cleaned:
     """(session, why): chosen, but in use when it was looked at again."""
     failed: tuple[tuple[str, str], ...] = ()
     """(session, why)"""
+    by_service: bool = False
+    """A running service did it, and logged it."""

@@ -2,7 +2,7 @@
 
 =====================  ==========================================================================
 ``GET /status``        ``{version, pid, agent, agent_available, sessions, running_turns,
-                       queued_turns, open_streams, settings: {VARIABLE: text}, sandbox?}``
+                       queued_turns, open_streams, isolation, settings: {VARIABLE: text}}``
 ``POST /cleanup``      ``{kind: "empty" | "old", hours, sessions: [id]}`` gives
                        ``{removed: [id], kept: {id: why}, failed: {id: why}}``
 =====================  ==========================================================================
@@ -55,11 +55,13 @@ async def control_site(ctx: Context) -> AsyncIterator[None]:
 
 async def status(request: web.Request) -> web.Response:
     ctx = request.app[CONTEXT]
+    report = ctx.launcher.sandbox.report
     found: dict[str, Any] = {
         "version": qchat.__version__,
         "pid": os.getpid(),
         "agent": ctx.launcher.describe(),
         "agent_available": ctx.launcher.available,
+        "isolation": {**report.to_json(), "sentences": report.sentences()},
         "sessions": ctx.store.count_sessions(),
         "running_turns": ctx.turns.running,
         "queued_turns": ctx.turns.waiting,
