@@ -68,7 +68,7 @@ export class SessionList {
 
   /** Sessions that were begun elsewhere are called after their first prompt. */
   private async nameUnnamed(): Promise<void> {
-    for (const session of this.list.value) {
+    for (const session of this.shown.value.slice(0, 100)) {
       const id = session.session_id;
       if (this.title(session) || !session.last_turn || this.asked.has(id)) continue;
       this.asked.add(id);
@@ -88,7 +88,12 @@ export class SessionList {
 
   /** The first prompt names a session that has no name. */
   nameAfter(id: string, prompt: string): void {
-    if (!this.titleOf(id)) this.keepTitle(id, titleFrom(prompt));
+    if (this.titleOf(id)) return;
+    const title = titleFrom(prompt);
+    this.keepTitle(id, title);
+    api.patchSession(id, { title }).catch(() => {
+      // Then it is called so in this browser.
+    });
   }
 
   async rename(id: string, title: string): Promise<void> {

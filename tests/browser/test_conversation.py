@@ -1,0 +1,206 @@
+"""A conversation, from the first prompt to the last word."""
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.chromium import Browser
+from tests.browser.service import Service
+from tests.harness import bash
+
+MARKDOWN = r"""say # A title\n\nSome **bold** text with `code`.\n\n1. one\n2. two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint(1)\n```\n\nThe end."""
+
+
+def test_first_prompt(page: Browser) -> None:
+    """The first prompt makes a session, names it, and shows its answer as rendered markdown."""
+    page.ask(MARKDOWN)
+    assert page.text(".answer h1") == "A title"
+    assert page.text(".answer strong") == "bold"
+    assert [item.text for item in page.all(".answer ol > li")] == ["one", "two"]
+    assert [cell.text for cell in page.all(".answer td")] == ["1", "2"]
+    assert page.text(".answer .code pre") == "print(1)"
+    page.until(lambda: page.all(".answer .code .hljs-built_in"), "colours")
+    page.see_text("say # A title", ".session.current")
+    turns = page.fetch(f"/api/v1/sessions/{page.session}/turns")["turns"]
+    assert [turn["state"] for turn in turns] == ["completed"]
+
+
+def test_stream_is_the_whole(page: Browser) -> None:
+    """What was drawn piece by piece equals what a reload draws at once."""
+    steps = MARKDOWN.removeprefix("say ").split(" ")
+    page.ask("\n".join(f"say {word} \nsleep 0.01" if word else "" for word in steps))
+    streamed = page.all(".answer")[0].get_property("innerHTML")
+    page.driver.refresh()
+    page.ended(1)
+    page.until(lambda: page.all(".answer")[0].get_property("innerHTML") == streamed, "the same again")
+
+
+def test_tool_card(page: Browser) -> None:
+    """A tool call is a card with name, argument, state and seconds, which unfolds to its output."""
+    page.ask(f"say I look.\n{bash('echo found-it')}\nsay Done.")
+    head = page.see(".tool.completed .tool-head")
+    assert head.text.split("\n")[:2] == ["execute_bash", "echo found-it"]
+    assert "finished" in head.text
+    assert " s" in head.text
+    assert head.get_attribute("aria-expanded") == "false"
+    head.click()
+    assert "found-it" in page.see(".tool-body").text
+    assert page.text(".answer") == "I look.\nDone."
+
+
+def test_running_tool(page: Browser) -> None:
+    """A tool that is at work says so."""
+    page.send(bash("echo begun; sleep 60"))
+    page.see(".tool.started .spinner")
+    page.click(".button.stop")
+    page.see(".turn.cancelled")
+    assert page.text(".tool-state") in ("failed", "no result reported")
+
+
+def test_stop(page: Browser, service: Service) -> None:
+    """Stop ends the turn, keeps what was written, and lets the next prompt go."""
+    page.send("say Half of it.\nhang")
+    page.see_text("Half of it.", ".answer")
+    page.click(".button.stop")
+    page.see_text("Stopped", ".ended")
+    assert "Half of it." in page.text(".answer")
+    assert page.ask("say On we go.") == "On we go."
+
+
+def test_queue(page: Browser) -> None:
+    """A prompt that waits shows its place, and can be taken back."""
+    page.send("say First.\nhang")
+    page.see_text("First.", ".answer")
+    page.send("say second")
+    page.send("say third")
+    page.until(lambda: len(page.all(".turn.queued")) == 2, "two waiting")
+    page.see_text("next in line", ".turn.queued")
+    page.see_text("number 2 in line", ".turn.queued:last-child")
+    page.all(".turn.queued:last-child .working .link")[0].click()
+    page.see(".turn:last-child.cancelled")
+    page.click(".button.stop")
+    page.see_text("second", ".turn.completed .answer")
+
+
+def test_error_and_retry(page: Browser) -> None:
+    """An error says what happened and what to do; pressing retry twice runs the prompt once more, not twice."""
+    page.send("stderr Error: no luck today\nexit 3")
+    problem = page.see(".problem")
+    assert "The agent ended with an error" in problem.text
+    assert "What you can do" in problem.text
+    page.js("const b = document.querySelector('.problem .button'); b.click(); b.click(); b.click()")
+    page.until(lambda: len(page.all(".problem")) == 2, "the second run")
+    page.driver.refresh()
+    page.until(lambda: len(page.all(".problem")) == 2, "both after a reload")
+    page.all(".problem .button")[0].click()
+    page.until(lambda: not page.all(".letter"), "sent")
+    turns = page.fetch(f"/api/v1/sessions/{page.session}/turns")["turns"]
+    assert len(turns) == 2
+
+
+def test_raw(page: Browser) -> None:
+    """The raw view shows exactly what the CLI wrote, its escapes included."""
+    page.ask("say Plain words.")
+    page.click(".turn-foot [aria-pressed]")
+    page.see_text("␛[38;5;10m> ␛[0mPlain words.", ".raw pre")
+
+
+def test_copy(page: Browser) -> None:
+    """Copy takes a code block's text as it is."""
+    page.ask(r"say ```\nif x:\n\n<b>&amp;\n```")
+    page.cdp("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    page.click("[data-copy]")
+    page.see_text("Copied", "[data-copy]")
+    read = "navigator.clipboard.readText().then(arguments[0], (e) => arguments[0](String(e)))"
+    assert page.driver.execute_async_script(read).rstrip("\n") == "if x:\n\n<b>&amp;"
+
+
+def test_reader_stays(page: Browser) -> None:
+    """Whoever has scrolled up and selected text keeps both while the answer goes on."""
+    page.send("\n".join([*(f"say paragraph {n}\\n\\n" for n in range(40)), "sleep 0.5", "flood 3000 0.005", "sleep 60"]))
+    page.see_text("paragraph 39", ".answer")
+    page.js(
+        """const box = document.querySelector('.conversation'); box.scrollTop = 200;
+        const p = document.querySelectorAll('.answer p')[2]; getSelection().selectAllChildren(p);"""
+    )
+    page.see_text("000000299", ".answer")
+    assert page.js("return document.querySelector('.conversation').scrollTop") == 200
+    assert page.js("return getSelection().toString()") == "paragraph 2"
+    page.click(".to-latest")
+    page.until(lambda: page.js("const b = document.querySelector('.conversation'); return b.scrollHeight - b.clientHeight - b.scrollTop") < 48, "the end")
+    page.click(".button.stop")
+    page.ended(1)
+
+
+def test_sessions(page: Browser) -> None:
+    """Sessions are created, found, renamed, switched by link, and deleted eight seconds after one asks."""
+    page.ask("say alpha answer")
+    first = page.session
+    page.click(".new-chat")
+    page.until(lambda: not page.all(".turn"), "an empty page")
+    page.ask("say beta answer")
+    assert page.session != first
+    page.see_text("say alpha", ".sidebar")
+    page.see("#search").send_keys("alpha")
+    page.until(lambda: len(page.all(".session")) == 1, "one found")
+    page.see("#search").clear()
+    page.see("#search").send_keys(" ", Keys.BACKSPACE)
+    page.until(lambda: len(page.all(".session")) == 2, "both again")
+    page.all(f".session a[href='#/s/{first}']")[0].send_keys(Keys.F2)
+    page.see(".renaming input").send_keys("renamed", Keys.ENTER)
+    page.see_text("renamed", ".sidebar")
+    assert page.fetch(f"/api/v1/sessions/{first}")["title"] == "renamed"
+    page.click(f".session a[href='#/s/{first}']")
+    page.see_text("alpha answer", ".answer")
+    page.see(f".session a[href='#/s/{first}']").send_keys(Keys.DELETE)
+    page.see_text("will be deleted", ".toast")
+    page.until(lambda: len(page.all(".session")) == 1, "hidden")
+    page.click(".toast .link")
+    page.until(lambda: len(page.all(".session")) == 2, "undone")
+    page.see(f".session a[href='#/s/{first}']").send_keys(Keys.DELETE)
+    page.see_text("will be deleted", ".toast")
+    assert page.fetch(f"/api/v1/sessions/{first}")["session_id"] == first
+    page.until(lambda: page.fetch(f"/api/v1/sessions/{first}").get("code") == "SESSION_NOT_FOUND", "deleted")
+
+
+def test_deep_link(page: Browser, service: Service) -> None:
+    """A deep link opens its session; one to a session that is gone says so."""
+    page.ask("say linked")
+    link = page.driver.current_url
+    page.driver.get("about:blank")
+    page.open(link)
+    page.see_text("linked", ".answer")
+    page.driver.get("about:blank")
+    page.open(f"{service.url}#/s/00000000-0000-4000-8000-000000000000")
+    page.see_text("does not exist any more", ".message")
+
+
+def test_two_tabs(page: Browser, service: Service) -> None:
+    """What one tab asks, another one of the same session shows, with its answer."""
+    page.ask("say from the first tab")
+    first = page.driver.current_window_handle
+    page.new_tab(page.driver.current_url)
+    page.see_text("from the first tab", ".answer")
+    page.ask("say from the second tab")
+    page.to_tab(first)
+    page.see_text("from the second tab", ".turn:last-child .answer")
+    assert len(page.all(".turn")) == 2
+
+
+def test_history(page: Browser) -> None:
+    """A long history opens at its end, and shows earlier turns when one scrolls there."""
+    page.ask("say turn number 1")
+    session = page.session
+    script = """const [session, done] = arguments; (async () => { for (let n = 2; n <= 50; n++) {
+        const r = await fetch(`/api/v1/sessions/${session}/turns`, {method: 'POST',
+            headers: {'Content-Type': 'application/json'},
+            body: JSON.stringify({message: `say turn number ${n}`, on_busy: 'queue'})});
+        if (!r.ok) return done(r.status); } done('sent'); })()"""
+    assert page.driver.execute_async_script(script, session) == "sent"
+    page.until(lambda: page.fetch(f"/api/v1/sessions/{session}")["last_turn"] == {"turn": 50, "state": "completed"})
+    page.driver.refresh()
+    page.see_text("turn number 50", ".turn:last-child .answer")
+    assert len(page.all(".turn")) == 20
+    for wanted in (40, 50):
+        page.js("document.querySelector('.conversation').scrollTop = 0")
+        page.until(lambda n=wanted: len(page.all(".turn")) == n, f"{wanted} turns")
+    assert page.all(".turn")[0].find_element(By.CSS_SELECTOR, ".answer").get_property("textContent").strip() == "turn number 1"

@@ -1,0 +1,74 @@
+"""Answers are hostile: an agent repeats what it has read."""
+
+import pytest
+
+from tests.browser.chromium import Browser
+from tests.browser.service import Service
+
+PAYLOADS = {
+    "image": '<img src=x onerror="parent.pwned=1">',
+    "script": "<script>pwned=1</script>",
+    "svg": "<svg onload=pwned=1><script>pwned=1</script></svg>",
+    "iframe": "<iframe srcdoc='<script>parent.pwned=1</script>'></iframe>",
+    "link": "[click](javascript:pwned=1) [two](JaVaScRiPt:pwned=1) [three](data:text/html,<script>pwned=1</script>)",
+    "entity": "[click](&#106;avascript:pwned=1) [two](java&#10;script:pwned=1)",
+    "reference": r"[click][1]\n\n[1]: javascript:pwned=1",
+    "autolink": "<javascript:pwned=1> <data:text/html,x>",
+    "fence": r"```\"onmouseover=pwned=1\n</code></pre><img src=x onerror=pwned=1>\n```",
+    "table": r"|<img src=x onerror=pwned=1>|b|\n|-|-|\n|<svg/onload=pwned=1>|</td><script>pwned=1</script>|",
+    "style": "<style>body{display:none}</style> <div style='position:fixed;inset:0'>over</div>",
+    "form": "<form action=/api/v1/sessions method=post><button>x</button></form>",
+    "clobber": "<a id=app></a><form name=getElementById></form>",
+    "template": "<math><mi><template><img src=x onerror=pwned=1></template></mi></math>",
+}
+
+
+@pytest.mark.parametrize("name", PAYLOADS)
+def test_nothing_runs(page: Browser, name: str) -> None:
+    """No markup of an answer becomes an element, an attribute or a link that runs anything."""
+    page.ask("say before " + PAYLOADS[name])
+    bad = page.js(
+        """const root = document.querySelector('.reply');
+        const tags = 'script,iframe,object,embed,img,svg:not(.icon),form,style,link,meta,base,math,template';
+        const found = [...root.querySelectorAll(tags)].map((e) => e.outerHTML);
+        for (const e of root.querySelectorAll('*')) for (const a of e.attributes) {
+            if (/^on/i.test(a.name) || a.name === 'style' || a.name === 'id') found.push(e.outerHTML);
+            if (a.name === 'href' && !/^(https?:|mailto:|#)/.test(a.value)) found.push(e.outerHTML); }
+        for (const a of root.querySelectorAll('a')) a.click();
+        return found;"""
+    )
+    assert bad == []
+    assert not page.js("return window.pwned")
+
+
+def test_links(page: Browser, service: Service) -> None:
+    """Links lead to other sites in new tabs, or to files; an address of this service is no link, for some act."""
+    own = service.url
+    page.ask(
+        f"say [site](https://example.com/a) [file](notes/a.txt) [api](/api/v1/chat/stream?message=x) [own]({own}api/v1/sessions)"
+        " [up](../../etc/passwd) ![remote](https://example.com/p.png) ![act](/api/v1/chat/stream?message=x)"
+    )
+    links = page.js("return [...document.querySelectorAll('.answer a')].map((a) => [a.textContent, a.getAttribute('href'), a.target])")
+    assert links == [
+        ["site", "https://example.com/a", "_blank"],
+        ["file", "#", ""],
+        ["remote", "https://example.com/p.png", "_blank"],
+    ]
+    assert not page.all(".answer img")
+
+
+def test_policy(page: Browser) -> None:
+    """The policy holds: what got into the page would not run, and nothing is asked of other hosts."""
+    page.js(
+        """const script = document.createElement('script'); script.textContent = 'window.pwned = 1';
+        try { document.body.append(script) } catch {}
+        const image = document.createElement('img'); image.setAttribute('onerror', 'window.pwned = 1');
+        image.src = 'https://example.com/x.png'; document.body.append(image);
+        try { document.body.insertAdjacentHTML('beforeend', '<img src=x onerror="window.pwned=1">') } catch {}
+        try { window.pwned = eval('1') } catch {}"""
+    )
+    page.until(lambda: page.js("return document.querySelector('body > img').complete"), "the image was refused")
+    assert not page.js("return window.pwned")
+    hosts = page.js("return [...new Set(performance.getEntriesByType('resource').map((e) => new URL(e.name).origin))]")
+    assert hosts == [page.js("return location.origin")]
+    page.driver.get_log("browser")  # where the browser has complained of all that

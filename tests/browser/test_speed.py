@@ -1,0 +1,41 @@
+"""How much comes over the wire, and how soon something is seen. Long tasks are measured, not asserted on
+machines that are shared: see docs/page.md."""
+
+from tests.browser.chromium import Browser
+from tests.browser.service import Service
+
+BUDGET = 300 * 1024
+
+
+def test_size(page: Browser) -> None:
+    """Everything that the page loads is under 300 KB as it is sent."""
+    page.ask(r"say ```python\nprint(1)\n```")
+    page.until(lambda: page.all(".hljs-built_in"), "the colours, which come last")
+    sizes = page.js(
+        """return [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+        .filter((e) => e.name.endsWith('/') || e.name.includes('/ui/')).map((e) => [e.name, e.encodedBodySize])"""
+    )
+    total = sum(size for _, size in sizes)
+    assert 50_000 < total < BUDGET, sizes
+
+
+def test_first_paint(page: Browser, service: Service) -> None:
+    """The first paint comes within half a second, in the best of three tries."""
+    times = []
+    for _ in range(3):
+        page.driver.get("about:blank")
+        page.open(service.url)
+        page.until(lambda: page.js("return performance.getEntriesByName('first-contentful-paint').length"), "a paint")
+        times.append(page.js("return performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+    assert min(times) < 500, times
+
+
+def test_long_answer(page: Browser) -> None:
+    """An answer of a megabyte is drawn whole, and the page answers keys meanwhile."""
+    page.send("flood 1000000 0")
+    page.see(".answer p")
+    page.see("#prompt").send_keys("typed")
+    assert page.see("#prompt").get_property("value") == "typed"
+    page.ended(1)
+    text = page.js("return [...document.querySelectorAll('.answer')].map((e) => e.textContent).join('')")
+    assert text.split() == [f"{number:09}" for number in range(100_000)]
