@@ -177,7 +177,7 @@ class Sandbox:
                 yield Launch(argv=argv, env={**env, "HOME": str(home)}, directory_fd=mine.fd)
                 return
             self._hand_over(mine, its_home, home)
-            more = [Seen.anything(path, stack) for path in visible]
+            more = [Seen.anything(path, stack) for path in visible if path.exists()]
             launch = stack.enter_context(self._method.launch(argv, env, mine, its_home, more))
             if self.cgroups:
                 applied = {**launch.applied, "cgroup": stack.enter_context(self.cgroups.turn())}
