@@ -57,8 +57,9 @@ async def serve(settings: Settings) -> None:
         await runner.setup()
         site = web.TCPSite(runner, settings.host.strip("[]"), settings.port)
         await site.start()
-        _introduce(app, runner)
+        introduction = asyncio.create_task(_introduce(app, runner))
         await stop.wait()
+        introduction.cancel()
     finally:
         await runner.cleanup()
 
@@ -69,11 +70,12 @@ def _on_signal(app: web.Application, stop: asyncio.Event) -> None:
     stop.set()
 
 
-def _introduce(app: web.Application, runner: web.AppRunner) -> None:
+async def _introduce(app: web.Application, runner: web.AppRunner) -> None:
     ctx = app[CONTEXT]
     host, port = runner.addresses[0][:2]
     host = f"[{host}]" if ":" in host else host
-    print(f"Listening on  http://{host}:{port}")
+    print(f"Listening on  http://{host}:{port}", flush=True)
+    await ctx.launcher.measured.wait()
     print(f"Agent         {ctx.launcher.describe()}")
     print(f"Sessions in   {ctx.state.base}", flush=True)
 

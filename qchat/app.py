@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import structlog
 from aiohttp import web
 
 from qchat.adapters.descriptors import Budget
@@ -16,7 +15,6 @@ from qchat.web.middleware import bounded, errors_as_json
 from qchat.web.routes import add_routes
 from qchat.web.security import guard
 
-log = structlog.get_logger()
 MAX_BODY_BYTES = 1024 * 1024
 
 
@@ -59,9 +57,14 @@ async def _lock(app: web.Application) -> AsyncIterator[None]:
 async def _processes(app: web.Application) -> AsyncIterator[None]:
     ctx = app[CONTEXT]
     ctx.spawner.start()  # early, while this process is small
-    for sentence in (await ctx.launcher.sandbox.measure(ctx.spawner)).sentences():
-        log.info(sentence)
+    # Listening need not wait for the canaries; turns do.
+    measuring = asyncio.create_task(ctx.launcher.measure(ctx.spawner))
+    if ctx.settings.sandbox == "required":
+        await measuring
     yield
+    measuring.cancel()
+    with suppress(asyncio.CancelledError):
+        await measuring
     ctx.spawner.stop()
 
 

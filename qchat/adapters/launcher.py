@@ -1,14 +1,16 @@
 """How a turn's agent is started: which CLI, with which arguments, where, and with what environment."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Self
 
-from attrs import define
+import structlog
+from attrs import define, field
 
 from qchat.adapters.agents import Agent, find_agent
 from qchat.adapters.policy import Policy
-from qchat.adapters.process import Launch
+from qchat.adapters.process import Launch, Spawner
 from qchat.adapters.sandbox import Sandbox
 from qchat.adapters.statedir import StateDir, storage_error
 from qchat.errors import AgentUnavailable
@@ -16,6 +18,7 @@ from qchat.model.prompt import compose
 from qchat.model.turn import Form, Output
 from qchat.settings import Settings
 
+log = structlog.get_logger()
 PASSED_ON = ("PATH", "LANG", "TZ", "TERM", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE")
 PASSED_ON_PREFIXES = ("LC_", "AWS_", "AMAZON_Q_")
 
@@ -28,6 +31,8 @@ class Launcher:
     state: StateDir
     sandbox: Sandbox
     agent: Agent | None
+    measured: asyncio.Event = field(factory=asyncio.Event)
+    """Set when it is known how agents are kept in; no turn starts before."""
 
     @classmethod
     def create(cls, settings: Settings, state: StateDir) -> Self:
@@ -70,6 +75,17 @@ class Launcher:
             return f"none: {self.settings.agent} is not on the PATH ({isolation})"
         return f"{self.agent.description} ({isolation})"
 
+    async def measure(self, spawner: Spawner) -> None:
+        """Send canaries through the sandbox, and say what they found.
+
+        :raises SandboxError: when the settings require more than there is.
+        """
+        try:
+            for sentence in (await self.sandbox.measure(spawner)).sentences():
+                log.info(sentence)
+        finally:
+            self.measured.set()
+
     def prompt(self, text: str) -> str:
         """What the agent is sent for ``text``."""
         commands = self.settings.cli_commands == "allow" or (self.agent is not None and self.agent.commands)
@@ -84,6 +100,8 @@ class Launcher:
         """
         if self.agent is None:
             raise AgentUnavailable(en=f"{self.settings.agent} is not on the PATH")
+        if self.sandbox.report.method == "unmeasured":
+            raise AgentUnavailable(en="the sandbox could not be measured; the log says why")
         home = self.state.home(session_id)
         self.agent.seed(home)
         try:

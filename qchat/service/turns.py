@@ -177,6 +177,7 @@ class Turns:
         self._give_place(turn.session_id)
 
     async def _execute(self, turn: Turn) -> Ending:
+        await self.launcher.measured.wait()
         self.state.create(turn.session_id)
         path = self.state.transcript(turn.session_id, turn.number)
         try:
