@@ -49,7 +49,7 @@ class Walk:
     """When to give up, by the monotonic clock."""
     force: bool = False
     complete: bool = field(default=True, init=False)
-    """False when a bound, or a tree that changed meanwhile, cut the walk short."""
+    """False when a bound cut the walk short."""
     _read: int = field(default=0, init=False)
     _levels: list[_Level] = field(factory=list, init=False)
 
@@ -132,7 +132,6 @@ class Walk:
                 else:
                     level.fd = self._open(self._levels[index - 1].fd, level.name)
             except OSError:
-                self.complete = False
                 while len(self._levels) > index:
                     self._leave()
                 return False
