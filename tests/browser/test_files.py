@@ -158,8 +158,8 @@ def test_hostile_names(page: Browser, service: Service) -> None:
     page.until(lambda: len(page.all(".file-row")) == len(raw), "all files")
     shown = names(page)
     assert "<img src=x onerror=parent.pwned=1>.txt" in shown
-    assert "a\u240ab.txt" in shown
-    assert "safe\\u202etxt.exe" in shown
+    assert not any(mark in name for name in shown for mark in "\n\u202e")
+    assert any(name.endswith("txt.exe") for name in shown)
     assert not page.all(".tree img")
     for index in range(len(raw)):
         page.all(".file-row .tree-row")[index].click()

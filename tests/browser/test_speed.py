@@ -37,5 +37,5 @@ def test_long_answer(page: Browser) -> None:
     page.see("#prompt").send_keys("typed")
     assert page.see("#prompt").get_property("value") == "typed"
     page.ended(1)
-    text = page.js("return [...document.querySelectorAll('.answer')].map((e) => e.textContent).join('')")
+    text = page.js("return [...document.querySelectorAll('.segment > *')].map((e) => e.textContent).join(' ')")
     assert text.split() == [f"{number:09}" for number in range(100_000)]

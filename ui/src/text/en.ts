@@ -49,6 +49,8 @@ export const en = {
   answerReady: "Answer complete: {text}",
   queuedNext: "Waiting: next in line",
   queuedPlace: "Waiting: number {place} in line",
+  showAll: "Show all",
+  showLess: "Show less",
   cancelQueued: "Take back",
   cancelled: "Stopped",
   noAnswer: "The agent ended without an answer.",

@@ -51,6 +51,8 @@ export const zh: Record<Key, string> = {
   answerReady: "回答完成：{text}",
   queuedNext: "排队中：下一个",
   queuedPlace: "排队中：第 {place} 位",
+  showAll: "显示全部",
+  showLess: "收起",
   cancelQueued: "撤回",
   cancelled: "已停止",
   noAnswer: "AI 已结束，没有给出回答。",

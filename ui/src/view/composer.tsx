@@ -19,7 +19,7 @@ export function Composer({ conversation }: { conversation: Conversation | null }
   useLayoutEffect(() => fit(area.current), [text]);
   useLayoutEffect(() => {
     // On a phone the keyboard would cover what one came to read.
-    if (matchMedia("(hover: hover)").matches) area.current?.focus({ preventScroll: true });
+    if (!matchMedia("(pointer: coarse)").matches) area.current?.focus({ preventScroll: true });
   }, []);
 
   const submit = () => {

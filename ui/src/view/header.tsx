@@ -6,6 +6,7 @@ import { Icon } from "./icons";
 
 export function Header() {
   const open = conversation.value;
+  const count = files.value?.list.value.length ?? 0;
   const title = open ? sessions.titleOf(open.id) || t("untitled") : t("newChat");
   return (
     <header class="header">
@@ -20,13 +21,13 @@ export function Header() {
       <button
         type="button"
         class={`icon-button ${filesOpen.value ? "pressed" : ""}`}
-        aria-label={t(filesOpen.value ? "hideFiles" : "showFiles")}
+        aria-label={t(filesOpen.value ? "hideFiles" : "showFiles") + (count > 0 ? ` (${count})` : "")}
         title={t("files")}
         aria-expanded={filesOpen.value}
         onClick={() => (filesOpen.value = !filesOpen.value)}
       >
         <Icon name="files" />
-        {!!files.value?.list.value.length && <span class="badge">{files.value.list.value.length}</span>}
+        {count > 0 && <span class="badge" data-count={count} />}
       </button>
     </header>
   );

@@ -24,7 +24,7 @@ export function TurnView({ turn, session, ahead, grew }: Props) {
     <article class={`turn ${state}`} aria-busy={!turn.finished}>
       <div class="prompt">
         <h3 class="visually-hidden">{t("yourMessage")}</h3>
-        <div class="prompt-text">{turn.prompt}</div>
+        <Prompt text={turn.prompt} />
         <time class="prompt-time" dateTime={new Date(turn.created * 1000).toISOString()} title={dateTime(turn.created)}>
           {clockTime(turn.created)}
         </time>
@@ -38,6 +38,22 @@ export function TurnView({ turn, session, ahead, grew }: Props) {
         {turn.finished && <Footer turn={turn} raw={raw} setRaw={setRaw} />}
       </div>
     </article>
+  );
+}
+
+/** A prompt that is longer than what one wants to scroll past shows its beginning. */
+function Prompt({ text }: { text: string }) {
+  const [open, setOpen] = useState(false);
+  const long = text.length > 1_200 || text.split("\n").length > 14;
+  return (
+    <>
+      <div class={`prompt-text ${long && !open ? "clipped" : ""}`}>{text}</div>
+      {long && (
+        <button type="button" class="link" aria-expanded={open} onClick={() => setOpen(!open)}>
+          {t(open ? "showLess" : "showAll")}
+        </button>
+      )}
+    </>
   );
 }
 
