@@ -66,7 +66,8 @@ class Bubblewrap:
     visible: tuple[Seen, ...]
     root_fd: int
     _filter: bytes
-    _held: ExitStack
+    held: ExitStack
+    """Closes the descriptors of what is visible."""
 
     @classmethod
     def create(cls, policy: Policy) -> Self:

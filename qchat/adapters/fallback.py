@@ -32,6 +32,8 @@ class Fallback:
     rules: list[tuple[int, int]] | None
     """What every agent may reach: (descriptor, rights); None without Landlock."""
     _filter: bytes | None
+    held: ExitStack
+    """Closes the descriptors of the rules."""
 
     @classmethod
     def with_landlock(cls, policy: Policy) -> Self:
@@ -44,12 +46,13 @@ class Fallback:
         paths += (os.path.realpath(path) for path in policy.visible)
         rules = [(path, landlock.READ) for path in paths]
         rules += [(f"/dev/{name}", landlock.DEVICE) for name in DEVICES]
-        return cls(policy=policy, rules=[*_opened(rules)], filter=_filter())
+        held = ExitStack()
+        return cls(policy=policy, rules=[*_opened(rules, held)], filter=_filter(), held=held)
 
     @classmethod
     def with_nothing(cls, policy: Policy) -> Self:
         """What still can be had."""
-        return cls(policy=policy, rules=None, filter=_filter())
+        return cls(policy=policy, rules=None, filter=_filter(), held=ExitStack())
 
     @contextmanager
     def launch(
@@ -89,7 +92,7 @@ def _filter() -> bytes | None:
     return None
 
 
-def _opened(rules: list[tuple[str, int]]) -> Iterator[tuple[int, int]]:
+def _opened(rules: list[tuple[str, int]], stack: ExitStack) -> Iterator[tuple[int, int]]:
     for path, rights in dict(rules).items():
         with suppress(OSError):
-            yield os.open(path, os.O_PATH | os.O_CLOEXEC), rights
+            yield Seen.anything(Path(path), stack).fd, rights

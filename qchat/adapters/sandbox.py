@@ -57,7 +57,10 @@ class SandboxError(Exception):
 
 @define(eq=False, kw_only=True)
 class Sandbox:
-    """How agents are started: :meth:`create`, then start the spawner, :meth:`measure`, and :meth:`launch`."""
+    """How agents are started.
+
+    :meth:`create`, then start the spawner, :meth:`measure`, :meth:`launch` every turn, and :meth:`close`.
+    """
 
     policy: Policy
     owner: Owner | None
@@ -123,11 +126,22 @@ class Sandbox:
             raise SandboxError("QCHAT_SANDBOX=required, but " + ". ".join(self.report.sentences()))
         return self.report
 
+    def close(self) -> None:
+        """Let go of what is held for as long as turns may start."""
+        if self._method is not None:
+            self._method.held.close()
+            self._method = None
+        if self.confinement is not None and self.confinement.ruleset_fd is not None:
+            os.close(self.confinement.ruleset_fd)
+            self.confinement = None
+
     async def _works(self, name: str, spawner: Spawner, advice: list[str]) -> bool:
         """Try a method; the reason why it does not work goes to ``advice``."""
         if name == "landlock" and not landlock.abi():
             return False
         self.report = Report(level="none", method=name)
+        if self._method is not None:
+            self._method.held.close()
         try:
             self._method = _METHODS[name](self.policy)
         except (Unavailable, OSError) as error:

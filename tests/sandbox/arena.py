@@ -162,6 +162,7 @@ class Arena:
             )
             self._sandbox = Sandbox.create(policy)
             self._sandbox.methods = (self.method,)
+            self._stack.callback(self._sandbox.close)
             self._spawner = Spawner(confinement=self._sandbox.confinement)
         self._spawner.start()
         self._stack.callback(self._spawner.stop)
