@@ -1,0 +1,57 @@
+"""The architecture, enforced: imports point one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "qchat"
+ALLOWED = {
+    "model": {"model"},
+    "adapters": {"adapters", "model"},
+    "service": {"service", "adapters", "model"},
+    "web": {"web", "service", "adapters", "model"},
+}
+
+
+@pytest.mark.parametrize("layer", ALLOWED)
+def test_imports_point_one_way(layer: str) -> None:
+    """A layer imports only itself and the layers below it."""
+    wrong = []
+    for path in sorted((PACKAGE / layer).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                parts = name.split(".")
+                if (
+                    parts[0] == "qchat"
+                    and parts[1:]
+                    and parts[1] in ALLOWED
+                    and parts[1] not in ALLOWED[layer]
+                ):
+                    wrong.append(f"{path}:{node.lineno} imports {name}")
+    assert wrong == []
+
+
+def test_the_model_does_no_input_or_output() -> None:
+    """The model imports nothing that reads, writes, waits or asks the time."""
+    forbidden = {
+        "os",
+        "io",
+        "asyncio",
+        "time",
+        "socket",
+        "subprocess",
+        "pathlib",
+        "threading",
+        "sqlite3",
+        "aiohttp",
+    }
+    for path in sorted((PACKAGE / "model").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), path
+            if isinstance(node, ast.Import):
+                assert not {alias.name.split(".")[0] for alias in node.names} & forbidden, path
+            elif isinstance(node, ast.ImportFrom):
+                assert (node.module or "").split(".")[0] not in forbidden, path
