@@ -19,20 +19,26 @@ function hashed(name, extension, bytes) {
   return `${name}-${createHash("sha256").update(bytes).digest("hex").slice(0, 10)}.${extension}`;
 }
 
+/** The packages that ended up in a bundle: their licences have to go with them. */
+const bundled = new Set();
+
 async function bundle(entry, options = {}) {
-  const result = await build({ ...common, ...options, entryPoints: [join(here, entry)], outdir: out });
+  const result = await build({ ...common, ...options, metafile: true, entryPoints: [join(here, entry)], outdir: out });
+  for (const input of Object.keys(result.metafile.inputs)) {
+    const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input)?.[1];
+    if (name) bundled.add(name);
+  }
   return result.outputFiles[0].contents;
 }
 
 async function licences() {
-  const packages = JSON.parse(await readFile(join(here, "package-lock.json"), "utf8")).packages;
   const texts = [];
-  for (const [path, about] of Object.entries(packages)) {
-    if (!path || about.dev) continue;
-    const files = await readdir(join(here, path));
-    const licence = files.find((name) => /^licen[cs]e/i.test(name));
-    const text = licence ? await readFile(join(here, path, licence), "utf8") : `Licence: ${about.license}`;
-    texts.push(`${path.replace("node_modules/", "")} ${about.version}\n\n${text.trim()}\n`);
+  for (const name of [...bundled].sort()) {
+    const directory = join(here, "node_modules", name);
+    const about = JSON.parse(await readFile(join(directory, "package.json"), "utf8"));
+    const file = (await readdir(directory)).find((one) => /^licen[cs]e/i.test(one));
+    const text = file ? await readFile(join(directory, file), "utf8") : `Licence: ${about.license}`;
+    texts.push(`${name} ${about.version}\n\n${text.trim()}\n`);
   }
   return texts.join("\n" + "-".repeat(80) + "\n\n");
 }
