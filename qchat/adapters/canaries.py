@@ -52,7 +52,10 @@ async def release(
     :raises Lost: when the composition cannot be started, or not be ended.
     """
     with ExitStack() as stack:
-        cage = stack.enter_context(_cage(policy, owner))
+        try:
+            cage = stack.enter_context(_cage(policy, owner))
+        except OSError as error:
+            raise Lost(f"{policy.base}: {error.strerror}") from None
         told: dict[str, Any] = {
             "pid": os.getpid(),
             "started": _started(),

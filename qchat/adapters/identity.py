@@ -2,6 +2,7 @@
 
 import os
 import pwd
+from pathlib import Path
 
 from attrs import frozen
 
@@ -26,10 +27,18 @@ def agent_user(name: str) -> Owner | None:
 
     :raises UserError: when there is no such user, it is root, or we may not become it.
     """
-    if name:
-        return _named(name)
-    if os.geteuid() != 0:
+    if not name and os.geteuid() != 0:
         return None
+    found = _named(name) if name else _best()
+    if found is not None and (obstacle := _obstacle(found)):
+        raise UserError(
+            f"the service is root and agents must not be, but it cannot become user {found.uid}: {obstacle};"
+            " QCHAT_AGENT_USER names another user, and QCHAT_SANDBOX=external does without one"
+        )
+    return found
+
+
+def _best() -> Owner:
     for candidate in FALLBACK_USERS:
         try:
             found = pwd.getpwnam(candidate)
@@ -57,3 +66,16 @@ def _named(name: str) -> Owner | None:
             " another user; leave it empty, or start the service as that user"
         )
     return Owner(found.pw_uid, found.pw_gid)
+
+
+def _obstacle(owner: Owner) -> str:
+    """Why we cannot become a user, as in containers that lack users or rights; empty when we can."""
+    for kind, number in (("uid", owner.uid), ("gid", owner.gid)):
+        maps = Path(f"/proc/self/{kind}_map").read_text(encoding="ascii").splitlines()
+        ranges = [(int(first), int(length)) for first, _, length in map(str.split, maps)]
+        if not any(first <= number < first + length for first, length in ranges):
+            return f"its user namespace has no {kind} {number}"
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    capabilities = int(status.partition("CapEff:")[2].split()[0], 16)
+    missing = [name for name, bit in (("CAP_SETGID", 6), ("CAP_SETUID", 7)) if not capabilities >> bit & 1]
+    return f"it lacks {' and '.join(missing)}" if missing else ""

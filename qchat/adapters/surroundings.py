@@ -36,7 +36,11 @@ _REMEDIES = (
         "Can't find source path",
         "the user that agents run as may not search a directory on the way: chmod o+x it",
     ),
-    ("", "/proc", f"parts of /proc are masked, as containers have it: {_DOCKER}"),
+    (
+        "",
+        "/proc",
+        f"parts of /proc are masked, as by containers and by systemd's ProtectKernelTunables: {_DOCKER}",
+    ),
     (
         "",
         "namespace|CLONE|clone|uid map|pivot_root|slave|mount",

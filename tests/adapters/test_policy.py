@@ -2,6 +2,7 @@
 
 import os
 import pwd
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +58,27 @@ def test_user_of_root() -> None:
     found = agent_user("")
     assert found is not None
     assert found.uid != 0
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("uid_map", "0 1000 1\n", "no uid"),
+        ("gid_map", "0 1000 1\n1000 1001 10\n", "no gid"),
+        ("status", "CapEff:\t0000000000000040\n", "lacks CAP_SETUID"),
+    ],
+)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_user_that_root_cannot_become(
+    monkeypatch: pytest.MonkeyPatch, file: str, content: str, says: str
+) -> None:
+    """A root without users, or without the right to become one, is told so."""
+    real = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda self, **kwargs: content if self.name == file else real(self, **kwargs)
+    )
+    with pytest.raises(UserError, match=says):
+        agent_user("")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can choose")

@@ -1,11 +1,13 @@
 """The sandbox, with real processes in it."""
 
 import asyncio
+import errno
 import os
 import select
 import shutil
 import signal
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
@@ -16,6 +18,11 @@ from qchat.adapters.policy import Limits, Network, Policy
 from qchat.adapters.process import Process, Spawner, SpawnError, drain
 from qchat.adapters.report import Report
 from qchat.adapters.sandbox import Sandbox, SandboxError
+from qchat.adapters.seccomp import compile_filter
+from qchat.adapters.seen import memory
+from qchat.adapters.warden import kernel
+from qchat.adapters.workspace import Workspace
+from tests.users import in_child
 
 SESSION = "0b6d1dcc-5cb5-4f08-8d2c-5a5bd2d6a0aa"
 ENV = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -370,6 +377,44 @@ async def test_nothing_to_be_had(base: Path) -> None:
         assert report.level == "none"
         assert "sessions" in report.open
         assert await found.output("echo works") == "works\n"
+    finally:
+        await found.close()
+
+
+def test_where_namespaces_are_forbidden(place: Path) -> None:
+    """Where a filter of system calls forbids namespaces, as in Docker, Landlock is left, and help is told."""
+
+    async def scenario() -> tuple[str, str, str]:
+        base = place / "sessions"
+        (base / ".qchat").mkdir(parents=True)
+        found = Arrangement(Sandbox.create(Policy(base=base)))
+        report = await found.prepare()
+        await found.close()
+        return report.level, report.method, " ".join(report.advice)
+
+    def forbidden() -> tuple[str, str, str]:
+        with ExitStack() as stack:
+            kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+            kernel.filter_calls(memory(compile_filter(), stack))
+        return asyncio.run(scenario())
+
+    level, method, advice = in_child(forbidden)
+    assert (level, method) == ("partial", "landlock")
+    assert "Docker" in advice
+
+
+async def test_read_only_base(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A base directory in which nothing can be made is named."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Workspace, "create", refuse)
+    found = Arrangement(Sandbox.create(Policy(base=base)))
+    try:
+        report = await found.prepare()
+        assert report.level == "none"
+        assert f"{base}: Read-only file system" in report.advice[0]
     finally:
         await found.close()
 
