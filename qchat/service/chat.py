@@ -5,6 +5,7 @@ from attrs import define
 from qchat.adapters.store import Repeat, Store
 from qchat.model.turn import Turn
 from qchat.service.sessions import Sessions
+from qchat.service.shielded import shielded
 from qchat.service.turns import Turns
 
 
@@ -14,6 +15,7 @@ class Chat:
     sessions: Sessions
     turns: Turns
 
+    @shielded
     async def submit(
         self,
         session_id: str | None,

@@ -13,6 +13,7 @@ from qchat.errors import Overloaded, QchatError, SessionNotFound, StorageFull
 from qchat.model.session import Session, is_session_id
 from qchat.service.feed import Feed
 from qchat.service.idle import IdleClock
+from qchat.service.shielded import shielded
 from qchat.service.turns import Turns
 
 log = structlog.get_logger()
@@ -40,6 +41,7 @@ class Sessions:
             raise SessionNotFound()
         return self.store.session(session_id)
 
+    @shielded
     async def create(self) -> Session:
         """:raises Overloaded: when there are too many.
         :raises StorageFull:
@@ -65,6 +67,7 @@ class Sessions:
         log.info("创建新会话", session_id=session.id)
         return session
 
+    @shielded
     async def change(self, session_id: str, **changes: object) -> Session:
         """Set ``title``, ``pinned`` or ``expires_in``.
 
@@ -85,6 +88,7 @@ class Sessions:
         idle = session.idle - self.idle.now()
         return time.time() + (session.expires_in or self.expiry) - idle
 
+    @shielded
     async def delete(self, session_id: str) -> None:
         """End what runs, then remove directory and rows; the directory is gone when this returns.
 

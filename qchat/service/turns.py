@@ -24,6 +24,7 @@ from qchat.service.feed import Feed
 from qchat.service.idle import IdleClock
 from qchat.service.line import Line
 from qchat.service.run import Run
+from qchat.service.shielded import all_finished, shielded
 from qchat.settings import Settings
 
 log = structlog.get_logger()
@@ -63,6 +64,7 @@ class Turns:
 
     # Submitting
 
+    @shielded
     async def submit(
         self,
         session_id: str,
@@ -234,6 +236,7 @@ class Turns:
 
     # Ending
 
+    @shielded
     async def cancel(self, session_id: str, number: int) -> Turn:
         """End a turn, and return when it has ended. One that has ended already stays as it is.
 
@@ -306,6 +309,7 @@ class Turns:
     async def close(self) -> None:
         """Give running turns their time of grace, then end them; queued ones wait for the next start."""
         self._closing = True
+        await all_finished()
         runs = {task for task in self._tasks if not task.done()}
         if runs:
             await asyncio.wait(runs, timeout=self.settings.shutdown_grace)

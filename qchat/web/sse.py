@@ -39,9 +39,9 @@ async def stream(
     )
     response.headers["Cache-Control"] = "no-store, no-transform"
     _limit_send_buffer(request)
-    await response.prepare(request)
-    async with aclosing(batches), response:
-        with suppress(ConnectionResetError):  # the reader has left
+    with suppress(ConnectionResetError):  # the reader has left
+        await response.prepare(request)
+        async with aclosing(batches), response:
             if head:
                 await response.write(head)
             async for batch in batches:
