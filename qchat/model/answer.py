@@ -12,7 +12,8 @@ from attrs import define, frozen
 
 from qchat.model import escapes
 from qchat.model.block import Code, Start
-from qchat.model.inline import HOLD_LIMIT, OUTSIDE, Line, Outside, State
+from qchat.model.inline import Line
+from qchat.model.state import HOLD_LIMIT, OUTSIDE, Outside, State
 from qchat.model.writer import Writer
 
 REMARK = "Tool validation failed: "

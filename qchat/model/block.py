@@ -6,7 +6,10 @@ import re
 from attrs import frozen
 
 from qchat.model import escapes
-from qchat.model.inline import HOLD_LIMIT, LINE, OUTSIDE, Coloured, State, code, opened
+from qchat.model.emphasis import opened
+from qchat.model.inline import LINE
+from qchat.model.span import Coloured, code
+from qchat.model.state import HOLD_LIMIT, OUTSIDE, Hold, State
 from qchat.model.writer import Writer
 
 _INDENT = re.compile(r"[ \t]*")
@@ -49,7 +52,10 @@ class Start(State):
     def style(self, writer: Writer, style: str, end: int) -> State | None:
         if style == escapes.RESET:
             return Start(self.held, True)
-        if self.held:
+        if self.held == " " and style in (escapes.BOLD, escapes.ITALIC):
+            # Two spaces or more: Q swallows the first, and prints one for all the others.
+            writer.write(" " * max(2, writer.column), end)
+        elif self.held:
             writer.write(_outdented(self.held), end)
         elif style == escapes.BOLD:
             return _Lead()
@@ -77,7 +83,7 @@ def _outdented(text: str) -> str:
 
 
 @frozen
-class _Rule(State):
+class _Rule(Hold):
     """A rule is printed before Q looks at the rest of its line, which tells what it was made of."""
 
     rest: str = ""
@@ -89,20 +95,17 @@ class _Rule(State):
         _Rule(rest).settle(writer, end)
         return LINE
 
-    def newline(self, writer: Writer, count: int, end: int) -> State | None:
-        self.settle(writer, end)
-        return LINE.newline(writer, count, end)
-
-    def style(self, writer: Writer, style: str, end: int) -> State:
-        self.settle(writer, end)
-        return LINE.style(writer, style, end)
+    def style(self, writer: Writer, style: str, end: int) -> State | None:
+        if style in (escapes.NOT_BOLD, escapes.NOT_ITALIC):
+            writer.write("***" + self.rest, end)
+            return LINE.style(writer, style, end)
+        return super().style(writer, style, end)
 
     def settle(self, writer: Writer, end: int) -> None:
-        for mark in ("**", "__"):
-            if mark in self.rest:
-                return writer.write(mark + mark[0] + self.rest, end)
+        indent = " " * writer.column if writer.fence or (self.rest and writer.newlines == 1) else ""
         gap = "" if not self.rest or self.rest.startswith(":") else " "
-        return writer.write("---" + gap + self.rest, end)
+        mark = next((mark for mark in ("**", "__") if mark in self.rest), "")
+        writer.write(indent + (mark + mark[0] if mark else "---" + gap) + self.rest, end)
 
 
 @frozen
@@ -238,7 +241,8 @@ class _Empty(State):
     def style(self, writer: Writer, style: str, end: int) -> State | None:
         if style == escapes.RESET:
             return _Empty(True)
-        self.settle(writer, end)
+        # Three backticks would have been a fence: Q has swallowed a space between them.
+        writer.mark("`` " if style == escapes.GREEN else "``", end)
         return LINE.style(writer, style, end)
 
     def settle(self, writer: Writer, end: int) -> None:
@@ -246,7 +250,7 @@ class _Empty(State):
 
 
 @frozen
-class _Quote(State):
+class _Quote(Hold):
     """The bars of a quote, as many as its level."""
 
     held: str = ""
@@ -256,17 +260,13 @@ class _Quote(State):
         bars = _BARS.match(held).end()  # type: ignore[union-attr]
         if held[bars:] in ("", "│") and len(held) <= HOLD_LIMIT:
             return _Quote(held)
-        return LINE.text(writer, "> " * (bars // 2) + held[bars:], end)
-
-    def newline(self, writer: Writer, count: int, end: int) -> State | None:
-        self.settle(writer, end)
-        return LINE.newline(writer, count, end)
+        marks = ">" * (bars // 2) + " " if bars and writer.fence else "> " * (bars // 2)
+        return LINE.text(writer, marks + held[bars:], end)
 
     def style(self, writer: Writer, style: str, end: int) -> State | None:
         if style == escapes.RESET:
-            self.settle(writer, end)
-        else:
-            LINE.text(writer, self.held.replace("│", ">"), end)
+            return super().style(writer, style, end)
+        writer.write(self.held.replace("│", ">"), end)
         return LINE.style(writer, style, end)
 
     def settle(self, writer: Writer, end: int) -> None:
@@ -274,7 +274,7 @@ class _Quote(State):
 
 
 @frozen
-class _Heading(State):
+class _Heading(Hold):
     """Without marks: the number signs of a heading, to be left out."""
 
     held: str = ""
@@ -286,9 +286,3 @@ class _Heading(State):
             return _Heading(held)
         writer.write(held[stop:], end)
         return LINE
-
-    def newline(self, writer: Writer, count: int, end: int) -> State | None:
-        return LINE.newline(writer, count, end)
-
-    def style(self, writer: Writer, style: str, end: int) -> State | None:
-        return LINE.style(writer, style, end)

@@ -1,8 +1,14 @@
 """Writes the answer: holds line ends back until something follows, and keeps its parts apart."""
 
+import re
+
 from attrs import define
 
 from qchat.model.sink import Sink
+
+_HEAD = 16
+_FENCE = re.compile(r" *(`{3,}|~{3,})")
+_ITEM = re.compile(r" *(?:(?:[-*+]|[0-9]{1,9}[.)]) +)?")
 
 
 @define
@@ -19,13 +25,20 @@ class Writer:
     parted: bool = False
     """Whether what follows is a paragraph of its own, because a tool or a new attempt came between."""
     last: str = ""
-    """The last piece that was written."""
+    """The last character that was written."""
+    head: str = ""
+    """The beginning of the last line that has text."""
+    _fence: str = ""
 
     def write(self, text: str, end: int) -> None:
         """Write ``text``, certain since byte ``end``, behind the line ends that were held back."""
         if not text:
             return
-        self.last = text
+        self.last = text[-1]
+        if self.newlines or self.parted:
+            self._end_line()
+        if len(self.head) < _HEAD or "\n" in text:
+            self._follow(text)
         if self.parted:
             text = "\n\n" + text.lstrip("\n")
             self.parted = False
@@ -45,3 +58,42 @@ class Writer:
         """Begin a new part of the answer: a blank line will separate it from what there is."""
         self.parted = self.begun
         self.newlines = 0
+        self.head = self._fence = ""
+
+    @property
+    def fence(self) -> str:
+        """The fence of the code block that a reader of the answer is in, with its indentation."""
+        return self._fence_behind() if self.newlines else self._fence
+
+    @property
+    def column(self) -> int:
+        """Where a paragraph begins that continues the list item, or the paragraph, of the last line."""
+        if fence := self.fence:
+            return len(fence) - len(fence.strip())
+        item = _ITEM.match(self.head)
+        return len(item[0]) if item else 0
+
+    def _follow(self, text: str) -> None:
+        """Keep track of the lines of what is written."""
+        if "```" in text or "~~~" in text:
+            for line in text.split("\n")[:-1]:
+                self.head = (self.head + line)[:_HEAD]
+                self._end_line()
+        elif "\n" in text:
+            self.head = (self.head + text[:_HEAD]).partition("\n")[0][:_HEAD]
+            self._end_line()
+        start = text.rfind("\n") + 1
+        self.head = (self.head + text[start : start + _HEAD])[:_HEAD]
+
+    def _end_line(self) -> None:
+        self._fence = self._fence_behind()
+        self.head = ""
+
+    def _fence_behind(self) -> str:
+        """The fence that is open behind the last line."""
+        found = _FENCE.match(self.head)
+        if found and not self._fence:
+            return found[0]
+        if found and found[1].startswith(self._fence.strip()) and self.head.strip() == found[1]:
+            return ""
+        return self._fence
