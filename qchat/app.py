@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from qchat.adapters import switch
 from qchat.adapters.descriptors import Budget
 from qchat.adapters.statedir import StateDir
 from qchat.context import CONTEXT, Context
@@ -26,6 +27,7 @@ def create_app(settings: Settings) -> web.Application:
     """
     state = StateDir.open(settings.sessions_base_dir)
     state.lock()
+    switch.complete(state)  # a restore that was interrupted
     budget = Budget.take()
     ctx = Context.build(settings, state, budget.turns)
     app = web.Application(
@@ -66,6 +68,7 @@ async def _processes(app: web.Application) -> AsyncIterator[None]:
     with suppress(asyncio.CancelledError):
         await measuring
     ctx.spawner.stop()
+    ctx.launcher.sandbox.close()
 
 
 async def _rows(app: web.Application) -> AsyncIterator[None]:

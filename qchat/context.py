@@ -9,6 +9,7 @@ from qchat.adapters.database import Database
 from qchat.adapters.files import Files
 from qchat.adapters.launcher import Launcher
 from qchat.adapters.process import Spawner
+from qchat.adapters.quota import Quota, Quotas
 from qchat.adapters.schema import MIGRATIONS
 from qchat.adapters.statedir import StateDir
 from qchat.adapters.store import Store
@@ -60,6 +61,8 @@ class Context:
             max_streams=settings.max_streams,
             heartbeat=settings.heartbeat,
         )
+        files = Files(state.base, state.private)
+        quota = Quota(bytes=settings.session_bytes, entries=settings.session_files)
         turns = Turns(
             settings=settings,
             store=store,
@@ -69,6 +72,8 @@ class Context:
             spawner=spawner,
             launcher=launcher,
             max_turns=min(settings.max_turns, max_turns),
+            files=files,
+            quotas=Quotas(quota=quota),
         )
         sessions = Sessions(
             store=store,
@@ -84,7 +89,7 @@ class Context:
             state=state,
             database=database,
             store=store,
-            files=Files(state.base),
+            files=files,
             spawner=spawner,
             launcher=launcher,
             framer=framer,

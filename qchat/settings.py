@@ -9,7 +9,8 @@ from typing import Any, Self
 import attrs
 from attrs import field, frozen
 
-from qchat.adapters.policy import Network
+from qchat.adapters.policy import Mode, Network
+from qchat.model.turn import Output
 
 
 class SettingsError(Exception):
@@ -102,7 +103,7 @@ class Settings:
         ("auto", "q", "kiro", "local"),
         "agent CLI; auto takes q or kiro-cli from PATH, else the local one",
     )
-    sandbox: str = _choice(
+    sandbox: Mode = _choice(
         "QCHAT_SANDBOX",
         "auto",
         ("auto", "required", "off", "external"),
@@ -119,7 +120,7 @@ class Settings:
         Network.parse,
         Network.ALLOWED,
     )
-    output: str = _choice(
+    output: Output = _choice(
         "QCHAT_OUTPUT", "markdown", ("markdown", "text", "raw"), "what the chunks of an answer carry"
     )
     cli_commands: str = _choice(

@@ -5,7 +5,7 @@ Agent-written files are hostile, so everything goes through :mod:`.workspace`. S
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -14,30 +14,36 @@ from attrs import define, evolve
 from qchat.adapters.archive import Kind, write_archive
 from qchat.adapters.beneath import NotFound
 from qchat.adapters.statedir import storage_error
+from qchat.adapters.tree import MOST_ENTRIES
 from qchat.adapters.upload import Upload
 from qchat.adapters.workspace import Listing, Usage, Workspace
 
 
 @define(eq=False)
 class Files:
-    """``base`` is the directory of the workspaces."""
+    """``base`` is the directory of the workspaces, ``private`` that of the sessions' homes."""
 
     base: Path
+    private: Path
 
-    @contextmanager
-    def workspace(self, session_id: str) -> Iterator[Workspace]:
+    def workspace(self, session_id: str) -> AbstractContextManager[Workspace]:
         """:raises StorageUnavailable: when the base directory cannot be read.
         :raises WorkspaceError:
         """
+        return self._open(self.base, session_id)
+
+    @staticmethod
+    @contextmanager
+    def _open(base: Path, name: str) -> Iterator[Workspace]:
         try:
-            base = os.open(self.base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise storage_error(error) from error
         try:
-            with Workspace.open(base, session_id) as workspace:
+            with Workspace.open(fd, name) as workspace:
                 yield workspace
         finally:
-            os.close(base)
+            os.close(fd)
 
     def listing(
         self,
@@ -64,10 +70,19 @@ class Files:
             return Listing(matching[:limit], truncated=True)
         return evolve(found, entries=matching)
 
-    def usage(self, session_id: str) -> Usage:
-        """What a workspace takes."""
-        with self.workspace(session_id) as workspace:
-            return workspace.measure()
+    def usage(self, session_id: str, most: int = MOST_ENTRIES) -> Usage:
+        """What a session takes, its private home included: an agent can write to both."""
+        found = Usage(0, 0, 0, complete=True)
+        for base, name in ((self.base, session_id), (self.private / session_id, "home")):
+            with suppress(NotFound), self._open(base, name) as workspace:
+                usage = workspace.measure(most)
+                found = Usage(
+                    found.bytes + usage.bytes,
+                    found.files + usage.files,
+                    found.entries + usage.entries,
+                    found.complete and usage.complete,
+                )
+        return found
 
     def open(self, session_id: str, path: bytes) -> tuple[int, os.stat_result]:
         """Open a regular file; the caller closes the descriptor.

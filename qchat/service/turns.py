@@ -9,12 +9,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 from attrs import define, evolve, field
 
+from qchat.adapters.beneath import WorkspaceError
+from qchat.adapters.files import Files
 from qchat.adapters.launcher import Launcher
 from qchat.adapters.process import Spawner
+from qchat.adapters.quota import Quotas
 from qchat.adapters.statedir import StateDir, storage_error
 from qchat.adapters.store import Repeat, Store, Submission
 from qchat.adapters.transcript import Stderr, Transcript, digest
@@ -42,6 +46,8 @@ class Turns:
     idle: IdleClock
     spawner: Spawner
     launcher: Launcher
+    files: Files
+    quotas: Quotas
     max_turns: int
     """How many may run at once."""
     _runs: dict[str, Run | None] = field(factory=dict)
@@ -196,14 +202,21 @@ class Turns:
             max_bytes=self.settings.max_output_bytes,
             publish=self.feed.channel(turn.session_id).wake,
         )
+        watching = asyncio.create_task(self._watch_quota(run))
         try:
             if (turn.session_id, turn.number) in self._cancelled:
                 run.stop("cancelled")
             with self.launcher.launch(turn.session_id, resume=self.store.has_run_before(turn)) as launch:
                 return await run.execute(self.spawner, launch)
         finally:
+            watching.cancel()
             # After the ending is known and told: the exit is not made to wait for the disk.
             self._own(_sync_and_close(transcript))
+
+    async def _watch_quota(self, run: Run) -> None:
+        with suppress(WorkspaceError, OSError, QchatError):  # the workspace has vanished meanwhile
+            await self.quotas.exceeded(partial(self.files.usage, run.turn.session_id))
+            run.stop("quota_exceeded")
 
     async def _end(self, turn: Turn, ending: Ending) -> None:
         """Commit the ending, then tell it. A full disk delays both: what is told must last."""

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from tests.conftest import StartService
-from tests.harness import Client, answer, environment, server, until
+from tests.harness import Client, answer, bash, environment, server, until
 
 API = "/api/v1"
 
@@ -201,3 +201,16 @@ async def test_any_bytes(client: Client, size: int) -> None:
         client.url + turn["output_url"], headers={"Range": f"bytes={len(raw)}-"}
     ) as response:
         assert (response.status, (await response.json())["code"]) == (416, "RANGE_NOT_SATISFIABLE")
+
+
+async def test_quota_ends_the_turn(start_service: StartService) -> None:
+    """A turn whose workspace outgrows the session's quota is ended, and nothing is deleted."""
+    client, ctx = await start_service(QCHAT_SESSION_BYTES="1000000")
+    session = await client.session()
+    turn = await client.turn(session, bash("head -c 5000000 /dev/zero > big; sleep 300"))
+    last = await client.ended(session, turn["turn"])
+    assert (last["reason"], last["code"]) == ("quota_exceeded", "QUOTA_EXCEEDED")
+    assert (ctx.state.workspace(session) / "big").stat().st_size == 5_000_000
+    shown = await client.json("GET", f"{API}/sessions/{session}", status=200)
+    assert shown["usage"]["bytes"] >= 5_000_000
+    assert shown["limits"]["bytes"] == 1_000_000

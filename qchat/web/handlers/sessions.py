@@ -1,5 +1,6 @@
 """Sessions: make, list, show, change, delete; and what was said in them."""
 
+import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -48,7 +49,12 @@ def _json(request: web.Request, session: Session) -> dict[str, Any]:
 
 
 async def show(request: web.Request) -> web.Response:
-    return json_response(_json(request, context(request).sessions.get(request.match_info["session_id"])))
+    ctx = context(request)
+    session = ctx.sessions.get(request.match_info["session_id"])
+    usage = await asyncio.to_thread(ctx.files.usage, session.id)
+    limits = {"bytes": ctx.settings.session_bytes, "files": ctx.settings.session_files}
+    taken = {"bytes": usage.bytes, "files": usage.entries}
+    return json_response({**_json(request, session), "usage": taken, "limits": limits})
 
 
 async def delete(request: web.Request) -> web.Response:
