@@ -107,3 +107,14 @@ def test_transaction_survives_a_failure(tmp_path: Path) -> None:
         transaction(connection, [lambda c: c.execute("INSERT INTO nothing VALUES (1)")])
     assert transaction(connection, [insert(1)]) == [1]
     connection.close()
+
+
+async def test_the_log_is_bounded(database: Database) -> None:
+    """While rows are written and read all the time the write-ahead log stays small."""
+    largest = 0
+    for start in range(0, 20_000, 500):
+        await asyncio.gather(*(database.write(insert(value)) for value in range(start, start + 500)))
+        database.reader.execute("SELECT value FROM numbers LIMIT 100").fetchall()
+        largest = max(largest, database.path.with_name("db-wal").stat().st_size)
+    assert largest < 16 * 1024**2
+    database.close()
