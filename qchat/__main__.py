@@ -4,7 +4,9 @@ import argparse
 import asyncio
 import signal
 import sys
+from typing import Any
 
+import attrs
 from aiohttp import web
 
 import qchat
@@ -25,7 +27,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="qchat-server",
         description="Serve the Amazon Q Developer CLI over HTTP. Settings come from the environment:",
-        epilog="\n".join(f"  {v.metadata['name']:24} {v.metadata['meaning']}" for v in variables()),
+        epilog="\n".join(map(_help, variables())),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"qchat {qchat.__version__}")
@@ -39,6 +41,12 @@ def main() -> None:
         asyncio.run(serve(settings))
     except (AlreadyRunning, SandboxError, QchatError, OSError) as error:
         sys.exit(_complaint(error, 1))
+
+
+def _help(variable: "attrs.Attribute[Any]") -> str:
+    default = variable.default
+    shown = "" if default in (None, "", frozenset()) else f" [{str(default).lower()}]"
+    return f"  {variable.metadata['name']:24} {variable.metadata['meaning']}{shown}"
 
 
 def _complaint(error: Exception, code: int) -> int:
