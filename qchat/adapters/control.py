@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from attrs import define
 
+from qchat.adapters import switch
 from qchat.adapters.statedir import AlreadyRunning, StateDir
 from qchat.model.cleanup import Cleaned, Rule
 
@@ -156,6 +157,7 @@ def ownership(state: StateDir, wait: float = OWNER_WAIT) -> Iterator[Control | N
             time.sleep(0.05)
             continue
         try:
+            switch.complete(state)
             yield None
         finally:
             state.unlock()

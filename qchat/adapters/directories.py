@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from qchat.adapters import survey
 from qchat.adapters.beneath import NotFound, WorkspaceError
 from qchat.adapters.control import Control, ownership
 from qchat.adapters.database import Database, connect
+from qchat.adapters.progress import Progress, unseen
 from qchat.adapters.removal import remove_tree
 from qchat.adapters.schema import MIGRATIONS
 from qchat.adapters.statedir import StateDir
@@ -22,14 +23,8 @@ from qchat.model.cleanup import Cleaned, Rule, Survey
 from qchat.model.session import Session, is_session_id
 from qchat.settings import Settings
 
-Progress = Callable[[str, int, int], None]
-"""Told (what is being done, how much of it is done, how much there is)."""
 BATCH = 200
 """Directories that a running service is asked to remove at once."""
-
-
-def unseen(_what: str, _done: int, _total: int) -> None:
-    """Progress that nobody watches."""
 
 
 class SessionDirectoryManager:

@@ -54,7 +54,7 @@ class StateDir:
             for path in (state.private, state.trash):
                 with suppress(FileExistsError):
                     path.mkdir(mode=0o700)
-                    _give(path, to_owner_of=state.base)
+                    give(path, to_owner_of=state.base)
             os.close(os.open(state.private, os.O_TMPFILE | os.O_WRONLY, 0o600))
         except OSError as error:
             raise StorageUnavailable(
@@ -113,7 +113,7 @@ class StateDir:
         :raises AlreadyRunning: while another service lives.
         """
         fd = os.open(self.private / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        _give(fd, to_owner_of=self.private)
+        give(fd, to_owner_of=self.private)
         deadline = time.monotonic() + wait
         while True:
             try:
@@ -193,7 +193,7 @@ class StateDir:
             path.write_bytes(bytes(BALLAST_BYTES))
 
 
-def _give(made: int | Path, *, to_owner_of: Path) -> None:
+def give(made: int | Path, *, to_owner_of: Path) -> None:
     """What root makes beside the service must not lock the service's own user out."""
     if os.geteuid() == 0:
         owner = to_owner_of.stat()
