@@ -30,6 +30,7 @@ from qchat.adapters.bubblewrap import Bubblewrap, Unavailable
 from qchat.adapters.canaries import Lost
 from qchat.adapters.cgroup import Cgroups
 from qchat.adapters.fallback import Fallback
+from qchat.adapters.handover import hand_over
 from qchat.adapters.identity import Owner, UserError, agent_user
 from qchat.adapters.policy import Policy
 from qchat.adapters.process import Confinement, Launch, Spawner
@@ -203,8 +204,7 @@ class Sandbox:
         if self.owner is None:
             return
         for seen in (workspace, its_home):
-            if os.stat(seen.fd).st_uid != self.owner.uid:
-                os.chown(f"/proc/self/fd/{seen.fd}", self.owner.uid, self.owner.gid)
+            hand_over(seen.fd, self.owner)
         for directory in (home.parent, *home.parent.parents):
             if directory.is_relative_to(self.policy.base):
                 make_searchable(directory)

@@ -69,6 +69,11 @@ class Walk:
             while self._levels:
                 self._leave()
 
+    @property
+    def here(self) -> int:
+        """A descriptor of the directory that holds the entry which the walk has just given."""
+        return self._levels[-1].fd
+
     def path(self, name: bytes) -> bytes:
         """The path, relative to the root, of the entry that the walk has just given."""
         return b"".join(level.name + b"/" for level in self._levels[1:]) + name
