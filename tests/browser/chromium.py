@@ -43,7 +43,7 @@ def _program(name: str, package: str) -> str:
 
 
 @contextmanager
-def chromium(directory: Path, *arguments: str) -> Iterator[webdriver.Chrome]:
+def chromium(directory: Path, *arguments: str) -> Iterator["Browser"]:
     """A browser with a fresh profile in ``directory``."""
     options = webdriver.ChromeOptions()
     options.binary_location = _program("chromium", "chromium")
@@ -61,9 +61,8 @@ def chromium(directory: Path, *arguments: str) -> Iterator[webdriver.Chrome]:
     driver_log = str(directory / "chromedriver.log")
     service = webdriver.ChromeService(_program("chromedriver", "chromium-driver"), log_output=driver_log)
     driver = webdriver.Chrome(options=options, service=service)
-    driver.downloads = downloads
     try:
-        yield driver
+        yield Browser(driver, downloads)
     finally:
         driver.quit()
 
@@ -73,10 +72,7 @@ class Browser:
     """The page as its reader has it: what is seen, and what is done with keys and pointer."""
 
     driver: webdriver.Chrome
-
-    @property
-    def downloads(self) -> Path:
-        return Path(self.driver.downloads)
+    downloads: Path
 
     # Windows
 
@@ -93,18 +89,27 @@ class Browser:
         driver.get("about:blank")
         self.cdp("Emulation.clearDeviceMetricsOverride")
         self.cdp("Emulation.setEmulatedMedia", features=[])
-        self.cdp("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+        self.network(online=True)
         for name in [path.name for path in self.downloads.iterdir()]:
             (self.downloads / name).unlink()
-        driver.get_log("browser")
+        self.console()
+
+    def console(self) -> list[dict[str, Any]]:
+        """What has been said there since this was asked last."""
+        found: list[dict[str, Any]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return found
 
     def problems(self) -> list[str]:
         """What the console complained of, but for requests that tests make fail."""
         return [
             entry["message"]
-            for entry in self.driver.get_log("browser")
+            for entry in self.console()
             if entry["level"] == "SEVERE" and "Failed to load resource" not in entry["message"]
         ]
+
+    def network(self, *, online: bool) -> None:
+        speed = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.cdp("Network.emulateNetworkConditions", offline=not online, **speed)
 
     def cdp(self, command: str, **arguments: Any) -> Any:
         return self.driver.execute_cdp_cmd(command, arguments)
@@ -128,8 +133,11 @@ class Browser:
 
     def see(self, css: str) -> WebElement:
         """The first visible element, once there is one."""
-        found: WebElement = self.until(lambda: next((one for one in self.all(css) if one.is_displayed()), None), css)
-        return found
+        element: WebElement = self.until(lambda: self._visible(css), css)
+        return element
+
+    def _visible(self, css: str) -> WebElement | None:
+        return next((one for one in self.all(css) if one.is_displayed()), None)
 
     def text(self, css: str) -> str:
         return "\n".join(element.text for element in self.all(css))
@@ -142,7 +150,8 @@ class Browser:
             return waiting.until(lambda _: condition())
         except TimeoutException:
             shown = self.driver.find_element(By.TAG_NAME, "body").text
-            raise AssertionError(f"not seen in {seconds} s: {what or condition}; the page says:\n{shown[-3000:]}") from None
+            complaint = f"not seen in {seconds} s: {what or condition}; the page says:\n{shown[-3000:]}"
+            raise AssertionError(complaint) from None
 
     def see_text(self, text: str, css: str = "body") -> None:
         self.until(lambda: text in self.text(css), f"{text!r} in {css}")
@@ -152,7 +161,8 @@ class Browser:
 
     def fetch(self, path: str) -> Any:
         """JSON from the API, asked for by the page."""
-        script = "const done = arguments[1]; fetch(arguments[0]).then((r) => r.text()).then(done, (e) => done(String(e)))"
+        script = """const [path, done] = arguments;
+            fetch(path).then((response) => response.text()).then(done, (error) => done(String(error)))"""
         return json.loads(self.driver.execute_async_script(script, path))
 
     # Doing
@@ -165,6 +175,9 @@ class Browser:
 
     def click(self, css: str) -> None:
         self.until(lambda: self._clicked(css), f"click {css}")
+
+    def hover(self, css: str) -> None:
+        ActionChains(self.driver).move_to_element(self.see(css)).perform()
 
     def _clicked(self, css: str) -> bool:
         for element in self.all(css):
@@ -194,7 +207,17 @@ class Browser:
 
     def ended(self, count: int) -> None:
         """Wait until so many turns have ended, and are drawn."""
-        self.until(lambda: len(self.all(".turn-foot")) >= count and not self.all("[data-writing]"), f"{count} turns")
+        self.until(lambda: len(self.all(".turn-foot")) >= count, f"{count} ended turns")
+        self.until(lambda: not self.all("[data-writing]"), "drawn")
+
+    def post_turn(self, session: str, message: str) -> None:
+        """Begin a turn as another client would."""
+        script = """const [session, message, done] = arguments;
+            fetch(`/api/v1/sessions/${session}/turns`, {
+                method: 'POST', headers: {'Content-Type': 'application/json'},
+                body: JSON.stringify({message, on_busy: 'queue'}),
+            }).then((response) => done(response.status), (error) => done(String(error)))"""
+        assert self.driver.execute_async_script(script, session, message) == 202
 
     @property
     def session(self) -> str:

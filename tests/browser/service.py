@@ -41,7 +41,12 @@ class Service:
         env = environment(self.base, PORT=str(self.port), QCHAT_SHUTDOWN_GRACE="1", **self.variables)
         with open(self.log, "ab") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "qchat"], env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=stderr, text=True
+                [sys.executable, "-m", "qchat"],
+                env=env,
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -64,9 +69,12 @@ class Service:
         return self.base / session
 
 
+BAD_GATEWAY = b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 11\r\nConnection: close\r\n\r\nBad Gateway"
+
+
 @define(eq=False)
 class Proxy:
-    """Passes connections on to ``upstream``, answers each with ``502``, or cuts them."""
+    """Passes connections on to ``upstream``, or answers each request with 502."""
 
     upstream: int
     mode: str = "pass"
@@ -121,30 +129,26 @@ class Proxy:
             self._pass(selector, ready)
 
     def _accept(self, selector: selectors.BaseSelector, client: socket.socket) -> None:
-        if self.mode == "502":
-            with contextlib.suppress(OSError):
-                client.settimeout(5)
-                client.recv(65536)
-                client.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 11\r\nConnection: close\r\n\r\nBad Gateway")
+        server = client  # browsers connect long before they ask, so a 502 waits for the request
         try:
-            if self.mode != "pass":
-                raise ConnectionRefusedError
-            server = socket.create_connection(("127.0.0.1", self.upstream))
+            if self.mode == "pass":
+                server = socket.create_connection(("127.0.0.1", self.upstream))
         except OSError:
             client.close()
             return
-        for one, other in ((client, server), (server, client)):
+        for one, other in {client: server, server: client}.items():
             self._pairs[one] = other
             selector.register(one, selectors.EVENT_READ)
 
     def _pass(self, selector: selectors.BaseSelector, ready: socket.socket) -> None:
-        try:
+        other = self._pairs[ready]
+        with contextlib.suppress(OSError):
             data = ready.recv(65536)
-            if data:
-                self._pairs[ready].sendall(data)
+            if data and other is not ready:
+                other.sendall(data)
                 return
-        except OSError:
-            pass
+            if data:
+                ready.sendall(BAD_GATEWAY)
         self._cut(selector, ready)
 
     def _cut(self, selector: selectors.BaseSelector, one: socket.socket) -> None:
@@ -152,7 +156,6 @@ class Proxy:
         if other is None:
             return
         self._pairs.pop(other, None)
-        for end in (one, other):
+        for end in {one, other}:
             selector.unregister(end)
             end.close()
-

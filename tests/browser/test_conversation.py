@@ -1,5 +1,7 @@
 """A conversation, from the first prompt to the last word."""
 
+from functools import partial
+
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -7,7 +9,10 @@ from tests.browser.chromium import Browser
 from tests.browser.service import Service
 from tests.harness import bash
 
-MARKDOWN = r"""say # A title\n\nSome **bold** text with `code`.\n\n1. one\n2. two\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint(1)\n```\n\nThe end."""
+MARKDOWN = (
+    r"say # A title\n\nSome **bold** text with `code`.\n\n1. one\n2. two\n\n"
+    r"| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint(1)\n```\n\nThe end."
+)
 
 
 def test_first_prompt(page: Browser) -> None:
@@ -82,7 +87,7 @@ def test_queue(page: Browser) -> None:
 
 
 def test_error_and_retry(page: Browser) -> None:
-    """An error says what happened and what to do; pressing retry twice runs the prompt once more, not twice."""
+    """An error says what happened and what to do; pressing retry often runs the prompt once more."""
     page.send("stderr Error: no luck today\nexit 3")
     problem = page.see(".problem")
     assert "The agent ended with an error" in problem.text
@@ -116,7 +121,8 @@ def test_copy(page: Browser) -> None:
 
 def test_reader_stays(page: Browser) -> None:
     """Whoever has scrolled up and selected text keeps both while the answer goes on."""
-    page.send("\n".join([*(f"say paragraph {n}\\n\\n" for n in range(40)), "sleep 0.5", "flood 3000 0.005", "sleep 60"]))
+    paragraphs = [rf"say paragraph {number}\n\n" for number in range(40)]
+    page.send("\n".join([*paragraphs, "sleep 0.5", "flood 3000 0.005", "sleep 60"]))
     page.see_text("paragraph 39", ".answer")
     page.js(
         """const box = document.querySelector('.conversation'); box.scrollTop = 200;
@@ -126,7 +132,9 @@ def test_reader_stays(page: Browser) -> None:
     assert page.js("return document.querySelector('.conversation').scrollTop") == 200
     assert page.js("return getSelection().toString()") == "paragraph 2"
     page.click(".to-latest")
-    page.until(lambda: page.js("const b = document.querySelector('.conversation'); return b.scrollHeight - b.clientHeight - b.scrollTop") < 48, "the end")
+    distance = """const box = document.querySelector('.conversation');
+        return box.scrollHeight - box.clientHeight - box.scrollTop"""
+    page.until(lambda: page.js(distance) < 48, "the end")
     page.click(".button.stop")
     page.ended(1)
 
@@ -190,17 +198,19 @@ def test_history(page: Browser) -> None:
     """A long history opens at its end, and shows earlier turns when one scrolls there."""
     page.ask("say turn number 1")
     session = page.session
-    script = """const [session, done] = arguments; (async () => { for (let n = 2; n <= 50; n++) {
-        const r = await fetch(`/api/v1/sessions/${session}/turns`, {method: 'POST',
-            headers: {'Content-Type': 'application/json'},
-            body: JSON.stringify({message: `say turn number ${n}`, on_busy: 'queue'})});
-        if (!r.ok) return done(r.status); } done('sent'); })()"""
-    assert page.driver.execute_async_script(script, session) == "sent"
-    page.until(lambda: page.fetch(f"/api/v1/sessions/{session}")["last_turn"] == {"turn": 50, "state": "completed"})
+    for number in range(2, 51):
+        page.post_turn(session, f"say turn number {number}")
+    last = {"turn": 50, "state": "completed"}
+    page.until(lambda: page.fetch(f"/api/v1/sessions/{session}")["last_turn"] == last, "fifty turns")
     page.driver.refresh()
     page.see_text("turn number 50", ".turn:last-child .answer")
     assert len(page.all(".turn")) == 20
     for wanted in (40, 50):
         page.js("document.querySelector('.conversation').scrollTop = 0")
-        page.until(lambda n=wanted: len(page.all(".turn")) == n, f"{wanted} turns")
-    assert page.all(".turn")[0].find_element(By.CSS_SELECTOR, ".answer").get_property("textContent").strip() == "turn number 1"
+        page.until(partial(_shows, page, wanted), f"{wanted} turns")
+    first = page.all(".turn")[0].find_element(By.CSS_SELECTOR, ".answer")
+    assert str(first.get_property("textContent")).strip() == "turn number 1"
+
+
+def _shows(page: Browser, count: int) -> bool:
+    return len(page.all(".turn")) == count

@@ -10,18 +10,20 @@ from tests.browser.service import Service
 from tests.harness import ROOT, bash
 
 AXE = ROOT / "ui" / "node_modules" / "axe-core" / "axe.min.js"
-RICH = (
-    r"say # Title\n\nText with [a link](https://example.com) and `code`.\n\n> quote\n\n```python\nprint(1)  # comment\n```\n\n|a|b|\n|-|-|\n|1|2|\n"
-    + "\n"
-    + bash("echo x > made.txt")
-    + "\nsay After the tool."
+TEXT = (
+    r"say # Title\n\nText with [a link](https://example.com) and `code`.\n\n> quote\n\n"
+    r"```python\nprint(1)  # comment\n```\n\n|a|b|\n|-|-|\n|1|2|\n"
 )
+RICH = "\n".join([TEXT, bash("echo x > made.txt"), "say After the tool."])
 
 
 def complaints(page: Browser) -> list[str]:
     """What axe-core finds that is serious, or worse."""
     page.driver.execute_cdp_cmd("Runtime.evaluate", {"expression": AXE.read_text()})
-    found = page.driver.execute_async_script("axe.run(document).then((r) => arguments[0](r.violations), (e) => arguments[0]([{id: String(e), impact: 'critical', nodes: []}]))")
+    found = page.driver.execute_async_script(
+        """const [done] = arguments; axe.run(document).then((result) => done(result.violations),
+            (error) => done([{id: String(error), impact: 'critical', nodes: []}]))"""
+    )
     return [
         f"{one['id']} ({one['impact']}): {[node['html'][:200] for node in one['nodes'][:3]]}"
         for one in found
@@ -65,11 +67,12 @@ def test_phone(page: Browser, service: Service) -> None:
     page.ask(RICH)
     page.ask(f"say {'word' * 200}\\n\\n|{'a long head|' * 8}\\n|{'-|' * 8}\\n|{'cell|' * 8}")
     assert page.js("return document.documentElement.scrollWidth") <= 360
-    assert page.js("return document.querySelector('.conversation').scrollWidth <= document.querySelector('.conversation').clientWidth")
+    assert page.js("const b = document.querySelector('.conversation'); return b.scrollWidth <= b.clientWidth")
     assert complaints(page) == []
     page.click("[aria-label^='Show files']")
     page.see(".files .file-row")
-    page.until(lambda: page.js("return document.querySelector('.files').getBoundingClientRect().right") <= 360)
+    right = "return document.querySelector('.files').getBoundingClientRect().right"
+    page.until(lambda: page.js(right) <= 360, "the files")
     assert complaints(page) == []
     page.click(".files [aria-label='Close']")
     page.click("[aria-label='Show sessions']")
@@ -98,7 +101,7 @@ def test_theme_switch(page: Browser) -> None:
     """The theme can be chosen, and stays chosen."""
     for theme in ("light", "dark"):
         page.click(".facts-row .icon-button")
-        page.until(lambda wanted=theme: page.js("return document.documentElement.dataset.theme") == wanted, theme)
+        page.see(f"[data-theme={theme}] body")
     page.driver.refresh()
     page.see("#prompt")
     assert page.js("return document.documentElement.dataset.theme") == "dark"
@@ -157,8 +160,9 @@ def test_everything_has_focus(page: Browser) -> None:
     for _ in range(60):
         page.keys(Keys.TAB)
         label = page.js(
-            "const e = document.activeElement; const s = getComputedStyle(e); return e === document.body ? null :"
-            " [e.getAttribute('aria-label') || e.textContent.slice(0, 30) || e.id, e.id === 'prompt' || s.outlineStyle !== 'none']"
+            """const e = document.activeElement; if (e === document.body) return null;
+            const visible = e.id === 'prompt' || getComputedStyle(e).outlineStyle !== 'none';
+            return [e.getAttribute('aria-label') || e.textContent.slice(0, 30), visible]"""
         )
         if label is None:
             break
@@ -166,15 +170,18 @@ def test_everything_has_focus(page: Browser) -> None:
     assert label is None, seen
     assert all(visible for _, visible in seen), [name for name, visible in seen if not visible]
     names = {name for name, _ in seen}
-    assert {"New chat", "Search sessions", "Message to the agent", "Upload", "Hide files (1)", "Keyboard shortcuts"} <= names
+    wanted = {"New chat", "Search sessions", "Message to the agent", "Upload", "Hide files (1)"}
+    assert wanted | {"Keyboard shortcuts", "Copy answer", "Delete made.txt"} <= names
 
 
 def test_announced(page: Browser) -> None:
     """A screen reader hears that an answer is complete, once, and not its every word."""
     page.see("#prompt")
     page.js(
-        """window.heard = []; const region = document.querySelector('.visually-hidden[aria-live=polite]');
-        new MutationObserver(() => window.heard.push(region.textContent)).observe(region, {childList: true, characterData: true, subtree: true})"""
+        """window.heard = [];
+        const region = document.querySelector('.visually-hidden[aria-live=polite]');
+        new MutationObserver(() => window.heard.push(region.textContent))
+            .observe(region, {childList: true, characterData: true, subtree: true})"""
     )
     page.ask("flood 1000 0.002\nsay the last words")
     page.until(lambda: len(page.js("return window.heard")) >= 2, "two announcements")
@@ -190,6 +197,7 @@ def test_honest(page: Browser) -> None:
     page.see_text("Amazon Q CLI", ".facts")
     assert "isolation" in page.text(".facts")
     page.see_text("Expires in", ".header")
+    page.hover(".session")
     page.click(".session .menu button")
     page.click("[role=menuitem]:nth-child(2)")
     page.see_text("Does not expire", ".header")

@@ -107,17 +107,21 @@ def test_previews(page: Browser, service: Service) -> None:
         "000301010018dd8db00000000049454e44ae426082"
     )
     with_files(
-        page, service, **{"a.py": b"import os\n", "b.csv": b'x,y\n"1,5",2\n', "c.png": png, "d.bin": b"\0\1\2"}
+        page,
+        service,
+        **{"a.py": b"import os\n", "b.csv": b'x,y\n"1,5",2\n', "c.png": png, "d.bin": b"\0\1\2"},
     )
     preview(page, "a.py")
     page.see(".preview-text .hljs-keyword")
     page.click("dialog [aria-label='Close']")
     preview(page, "b.csv")
+    page.see("dialog td")
     assert [cell.text for cell in page.all("dialog td")] == ["1,5", "2"]
     page.keys("\ue00c")
     page.until(lambda: not page.all("dialog"), "closed by Escape")
     preview(page, "c.png")
-    page.until(lambda: page.js("return document.querySelector('dialog img')?.naturalWidth") == 1, "the picture")
+    width = "return document.querySelector('dialog img')?.naturalWidth"
+    page.until(lambda: page.js(width) == 1, "the picture")
     page.click("dialog [aria-label='Close']")
     preview(page, "d.bin")
     page.see_text("no preview", "dialog")
@@ -125,9 +129,9 @@ def test_previews(page: Browser, service: Service) -> None:
 
 
 def test_hostile_content(page: Browser, service: Service) -> None:
-    """HTML and SVG from a workspace run nothing in the page's origin: not in a preview, not opened as a page."""
-    script = b"<script>try{parent.pwned=top.pwned=1}catch{};fetch('/api/v1/sessions',{method:'POST'})</script>"
-    svg = b'<svg xmlns="http://www.w3.org/2000/svg" onload="parent.pwned=1" width="9" height="9">' + script + b"</svg>"
+    """HTML and SVG from a workspace run nothing in the page's origin, previewed or opened as a page."""
+    script = b"<script>try{parent.pwned=1}catch{};fetch('/api/v1/sessions',{method:'POST'})</script>"
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" onload="parent.pwned=1" width="9">' + script + b"</svg>"
     with_files(page, service, **{"evil.html": b"<h1>hello</h1>" + script, "evil.svg": svg, "evil.png": svg})
     sessions = len(page.fetch("/api/v1/sessions")["sessions"])
     link = page.driver.current_url
@@ -149,8 +153,14 @@ def test_hostile_content(page: Browser, service: Service) -> None:
 
 
 def test_hostile_names(page: Browser, service: Service) -> None:
-    """Names with markup, line breaks, marks that turn a line around, and bytes that are no text are shown harmlessly."""
-    raw = [b"<img src=x onerror=parent.pwned=1>.txt", b"a\nb.txt", "safe\u202etxt.exe".encode(), b"\xff\xfe.dat", b"%2e%2e.txt"]
+    """Names with markup, line breaks, marks that turn lines around, or bytes that are no text do no harm."""
+    raw = [
+        b"<img src=x onerror=parent.pwned=1>.txt",
+        b"a\nb.txt",
+        "safe\u202etxt.exe".encode(),
+        b"\xff\xfe.dat",
+        b"%2e%2e.txt",
+    ]
     workspace = with_files(page, service)
     for name in raw:
         (workspace / os.fsdecode(name)).write_bytes(name)

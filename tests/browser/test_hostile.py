@@ -10,7 +10,7 @@ PAYLOADS = {
     "script": "<script>pwned=1</script>",
     "svg": "<svg onload=pwned=1><script>pwned=1</script></svg>",
     "iframe": "<iframe srcdoc='<script>parent.pwned=1</script>'></iframe>",
-    "link": "[click](javascript:pwned=1) [two](JaVaScRiPt:pwned=1) [three](data:text/html,<script>pwned=1</script>)",
+    "link": "[a](javascript:pwned=1) [b](JaVaScRiPt:pwned=1) [c](data:text/html,<script>pwned=1</script>)",
     "entity": "[click](&#106;avascript:pwned=1) [two](java&#10;script:pwned=1)",
     "reference": r"[click][1]\n\n[1]: javascript:pwned=1",
     "autolink": "<javascript:pwned=1> <data:text/html,x>",
@@ -42,13 +42,16 @@ def test_nothing_runs(page: Browser, name: str) -> None:
 
 
 def test_links(page: Browser, service: Service) -> None:
-    """Links lead to other sites in new tabs, or to files; an address of this service is no link, for some act."""
-    own = service.url
+    """Links lead to other sites or to files; addresses of the service, some of which act, are none."""
+    act = "/api/v1/chat/stream?message=x"
     page.ask(
-        f"say [site](https://example.com/a) [file](notes/a.txt) [api](/api/v1/chat/stream?message=x) [own]({own}api/v1/sessions)"
-        " [up](../../etc/passwd) ![remote](https://example.com/p.png) ![act](/api/v1/chat/stream?message=x)"
+        f"say [site](https://example.com/a) [file](notes/a.txt) [api]({act}) [own]({service.url}api/v1/sessions)"
+        f" [up](../../etc/passwd) ![remote](https://example.com/p.png) ![act]({act})"
     )
-    links = page.js("return [...document.querySelectorAll('.answer a')].map((a) => [a.textContent, a.getAttribute('href'), a.target])")
+    links = page.js(
+        """return [...document.querySelectorAll('.answer a')]
+        .map((link) => [link.textContent, link.getAttribute('href'), link.target])"""
+    )
     assert links == [
         ["site", "https://example.com/a", "_blank"],
         ["file", "#", ""],
@@ -59,7 +62,10 @@ def test_links(page: Browser, service: Service) -> None:
 
 def test_policy(page: Browser) -> None:
     """The policy holds: what got into the page would not run, and nothing is asked of other hosts."""
-    hosts = page.js("return [...new Set(performance.getEntriesByType('resource').map((e) => new URL(e.name).origin))]")
+    hosts = page.js(
+        """const loaded = performance.getEntriesByType('resource');
+        return [...new Set(loaded.map((entry) => new URL(entry.name).origin))]"""
+    )
     assert hosts == [page.js("return location.origin")]
     page.js(
         """document.addEventListener('securitypolicyviolation', (e) => {
@@ -73,6 +79,7 @@ def test_policy(page: Browser) -> None:
         // Later, for what the driver runs is exempt.
         setTimeout(() => { try { window.pwned = eval('1') } catch { window.evalRefused = 1 } });"""
     )
-    page.until(lambda: page.js("return window.evalRefused && window.refused?.includes('img-src')"), "both refused")
+    refused = "return window.evalRefused && window.refused?.includes('img-src')"
+    page.until(lambda: page.js(refused), "both refused")
     assert not page.js("return window.pwned")
-    page.driver.get_log("browser")  # where the browser has complained of all that
+    page.console()  # where the browser has complained of all that
