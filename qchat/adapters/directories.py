@@ -34,7 +34,8 @@ class SessionDirectoryManager:
     directory is described as ``{session_id, path, relative_path, created_time, modified_time,
     file_count, size_bytes, state}``: times in seconds since the epoch, ``modified_time`` that of the
     newest change in the tree, ``state`` one of ``live``, ``expired`` (the session is forgotten, its
-    directory is kept) and ``bare`` (no session has this directory).
+    directory is kept) and ``bare`` (no session has this directory). Sessions that the service knows have
+    ``title``, ``last_activity`` and ``message_count`` as well.
 
     A session that is live is never touched. While a service runs it makes the changes itself.
     """
@@ -69,8 +70,13 @@ class SessionDirectoryManager:
             return None
         with self.store() as store:
             row = store.find_session(session_id) if store else None
-        files, complete = self._files(session_id)
-        return {**self._describe(session_id, row, seen), "files": files, "files_complete": complete}
+        return self._in_detail(session_id, row, seen)
+
+    def describe_session_directories(self) -> Iterator[dict[str, Any]]:
+        """All directories, each as :meth:`get_directory_info` has it, one by one."""
+        rows = self._rows()
+        for name, seen in self._look():
+            yield self._in_detail(name, rows.get(name), seen)
 
     @contextmanager
     def store(self) -> Iterator[Store | None]:
@@ -99,6 +105,12 @@ class SessionDirectoryManager:
             if not isinstance(found[1], NotFound):  # gone meanwhile
                 yield found
 
+    def _in_detail(
+        self, session_id: str, row: Session | None, seen: Survey | WorkspaceError | OSError
+    ) -> dict[str, Any]:
+        files, complete = self._files(session_id)
+        return {**self._describe(session_id, row, seen), "files": files, "files_complete": complete}
+
     def _files(self, session_id: str) -> tuple[list[dict[str, Any]], bool]:
         path = self.state.workspace(session_id)
         fd = os.open(self.state.base, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -113,11 +125,15 @@ class SessionDirectoryManager:
     def _describe(
         self, session_id: str, row: Session | None, seen: Survey | WorkspaceError | OSError
     ) -> dict[str, Any]:
-        error = None
+        error = {} if isinstance(seen, Survey) else {"error": str(seen)}
         if not isinstance(seen, Survey):
-            error, seen = str(seen), Survey(0.0, 0.0, 0, 0, empty=False, complete=False)
+            seen = Survey(0.0, 0.0, 0, 0, empty=False, complete=False)
+        known = {}
+        if row is not None:
+            names = ("title", "last_activity", "message_count")
+            known = {name: getattr(row, name) for name in names}
         base = Path(self.state.base.name) if self._shown.is_absolute() else self._shown
-        described = {
+        return {
             "session_id": session_id,
             "path": str(self.state.workspace(session_id)),
             "relative_path": str(base / session_id),
@@ -126,8 +142,9 @@ class SessionDirectoryManager:
             "file_count": seen.files,
             "size_bytes": seen.bytes,
             "state": "bare" if row is None else "expired" if row.expired else "live",
+            **known,
+            **error,
         }
-        return {**described, "error": error} if error else described
 
     # Cleaning
 

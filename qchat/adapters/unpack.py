@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import define, field
 
-from qchat.adapters.beneath import open_beneath, open_directory
+from qchat.adapters.beneath import open_directory
 from qchat.adapters.snapshot import DATABASE, FORMAT, HEADER, MANIFEST
 from qchat.adapters.tarstream import BadArchive, Member, TarReader
 from qchat.model.session import is_session_id
@@ -91,7 +91,8 @@ class Unpacking:
         if found is None:
             raise BadArchive("this is not the name of a transcript")
         turns = self.root / "state" / session / "turns"
-        turns.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for place in (turns.parent, turns):
+            place.mkdir(mode=0o700, exist_ok=True)
         sha256 = _write(turns / file.decode(), member, content)
         if found[2] == b"out":
             self.transcripts[session, int(found[1])] = (member.size, sha256)
@@ -103,8 +104,7 @@ class Unpacking:
         if path or member.kind != tarfile.DIRTYPE:
             raise BadArchive("its directory comes later, or not at all")
         place = self.root / name.decode()
-        with suppress(FileExistsError):
-            place.parent.mkdir(mode=0o700)
+        place.parent.mkdir(mode=0o700, exist_ok=True)
         place.mkdir(mode=0o700)
         self._tree = _Tree(name, os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
         return self._tree
@@ -163,13 +163,14 @@ class _Tree:
         path = target.removeprefix(self.name + b"/")
         if path == target or any(part in (b"", b".", b"..") for part in path.split(b"/")):
             raise BadArchive("the link leads out")
-        first = open_beneath(self.root, path.split(b"/"), os.O_PATH)
+        *above, first = path.split(b"/")
+        place = open_directory(self.root, above, os.O_PATH)
         try:
-            if not stat.S_ISREG(os.fstat(first).st_mode):
+            if not stat.S_ISREG(os.stat(first, dir_fd=place, follow_symlinks=False).st_mode):
                 raise BadArchive("the link does not lead to a file")
-            os.link(f"/proc/self/fd/{first}", name, dst_dir_fd=parent, follow_symlinks=True)
+            os.link(first, name, src_dir_fd=place, dst_dir_fd=parent, follow_symlinks=False)
         finally:
-            os.close(first)
+            os.close(place)
 
     def finish(self) -> None:
         """Give the directories their owners, permissions and times, the deepest first."""

@@ -1,0 +1,5 @@
+"""``python -m qchat.admin``"""
+
+from qchat.admin import main
+
+main()
