@@ -36,7 +36,11 @@ class Numbered:
         return self._number(self.parser.feed(data))
 
     def close(self) -> list[NumberedEvent]:
-        return self._number(self.parser.close())
+        """What the end of the transcript brings; it never has number 0, which belongs to the last byte."""
+        events = self.parser.close()
+        if events and events[0].end != self._end:
+            self._end, self._nth = events[0].end, 0
+        return self._number(events)
 
     def _number(self, events: list[Event]) -> list[NumberedEvent]:
         numbered = []
