@@ -45,8 +45,9 @@ def test_links(page: Browser, service: Service) -> None:
     """Links lead to other sites or to files; addresses of the service, some of which act, are none."""
     act = "/api/v1/chat/stream?message=x"
     page.ask(
-        f"say [site](https://example.com/a) [file](notes/a.txt) [api]({act}) [own]({service.url}api/v1/sessions)"
-        f" [up](../../etc/passwd) ![remote](https://example.com/p.png) ![act]({act})"
+        f"say [site](https://example.com/a) [file](notes/a.txt) [api]({act})"
+        f" [own]({service.url}api/v1/sessions) [up](../../etc/passwd)"
+        f" ![remote](https://example.com/p.png) ![act]({act})"
     )
     links = page.js(
         """return [...document.querySelectorAll('.answer a')]
