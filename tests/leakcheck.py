@@ -60,16 +60,26 @@ def run(argv: list[str], scratch: Path) -> int:
 def survivors(seconds: float) -> list[str]:
     """What is alive below this process after at most ``seconds``, a line for each."""
     deadline = time.monotonic() + seconds
-    while (pids := list(descendants())) and time.monotonic() < deadline:
+    while has_children():
+        # One may have ended since, and its child may be younger than the list: only the kernel knows.
+        if time.monotonic() > deadline and (pids := list(descendants())):
+            return [describe(pid) for pid in pids]
         time.sleep(0.02)
-    return [describe(pid) for pid in pids]
+    return []
+
+
+def has_children() -> bool:
+    """Whether anything is alive below this process. What has ended is reaped; orphans become its children."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def descendants() -> Iterator[int]:
-    """All processes below this one; those that ended are reaped on the way."""
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+    """All processes below this one."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -130,8 +140,8 @@ def files(directory: Path) -> list[str]:
 def end_all() -> None:
     """Kill what is below this process, until nothing is."""
     deadline = time.monotonic() + 10
-    while (pids := list(descendants())) and time.monotonic() < deadline:
-        for pid in pids:
+    while has_children() and time.monotonic() < deadline:
+        for pid in descendants():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
