@@ -16,8 +16,8 @@ from qchat.model.inline import Line
 from qchat.model.state import HOLD_LIMIT, OUTSIDE, Outside, State
 from qchat.model.writer import Writer
 
-REMARK = "Tool validation failed: "
-"""What a remark of the CLI begins with, in colour."""
+REMARKS = ("Tool validation failed: ", "The context window has overflowed")
+"""What the remarks of the CLI begin with, in colour."""
 
 
 @define
@@ -76,10 +76,10 @@ class Answer:
         self.writer.part()
         self.state = OUTSIDE
 
-    def remark(self) -> None:
-        """The marker of a remark, which lasts until the colour ends."""
-        self.part(0)
-        self.state = _Remark(REMARK)
+    def remark(self, marker: str) -> None:
+        """The beginning of a remark, which lasts until the colour ends."""
+        self.writer.part()
+        self.state = _Remark(marker)
 
     def close(self, end: int) -> None:
         """The transcript ends."""

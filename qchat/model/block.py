@@ -7,7 +7,7 @@ from attrs import frozen
 
 from qchat.model import escapes
 from qchat.model.emphasis import opened
-from qchat.model.inline import LINE
+from qchat.model.inline import LINE, Line
 from qchat.model.span import Coloured, code
 from qchat.model.state import HOLD_LIMIT, OUTSIDE, Hold, State
 from qchat.model.writer import Writer
@@ -159,11 +159,20 @@ class Code(State):
         if writer.plain:  # the line of the fence goes with it
             writer.newlines = max(writer.newlines - 1, 0)
         writer.mark("```", end)
-        return LINE
+        return _CLOSED
 
     def part(self, writer: Writer, end: int) -> None:
         writer.newlines = 1
         writer.mark("```", end)
+
+
+class _Closed(Line):
+    """Directly behind a fence."""
+
+    def newline(self, writer: Writer, count: int, end: int) -> State | None:
+        # The answer ends here, and Q still waits for a backtick to match the fourth of this fence.
+        writer.mark("`", end)
+        return super().newline(writer, count, end)
 
 
 class _Fence(Code):
@@ -175,7 +184,7 @@ class _Fence(Code):
         return _CODE if escapes.is_colour(style) else self
 
 
-_CODE = Code()
+_CODE, _CLOSED = Code(), _Closed()
 
 
 @frozen
@@ -232,11 +241,14 @@ class _Empty(State):
         return LINE.text(writer, text, end)
 
     def newline(self, writer: Writer, count: int, end: int) -> State | None:
-        if not self.reset:
+        if self.reset:
+            _fence(writer, "\n```", end)
+            return None
+        if not writer.fence:
             self.settle(writer, end)
             return LINE.newline(writer, count, end)
-        _fence(writer, "\n```", end)
-        return None
+        writer.mark("```\n```", end)
+        return _CLOSED.newline(writer, count, end)
 
     def style(self, writer: Writer, style: str, end: int) -> State | None:
         if style == escapes.RESET:

@@ -9,7 +9,7 @@ from typing import Self
 from attrs import Factory, define
 
 from qchat.model import escapes
-from qchat.model.answer import REMARK, Answer
+from qchat.model.answer import REMARKS, Answer
 from qchat.model.cards import MARKER as CARD
 from qchat.model.cards import Cards
 from qchat.model.run import Run
@@ -98,7 +98,7 @@ class QCli(Scanner):
         if self._cards.active:
             return (CARD, _PROMPT)
         if self._answer.outside:
-            return (CARD, _PROMPT, REMARK)
+            return (CARD, _PROMPT, *REMARKS)
         return (CARD, _PROMPT) if self._answer.coding else (CARD,)
 
     def _begin(self, marker: str, rest: str, end: int) -> None:
@@ -109,7 +109,7 @@ class QCli(Scanner):
                 self._answer.part(self.run.start)
             self._cards.begin(self.run.start)
         else:
-            self._answer.remark()
+            self._answer.remark(marker)
         if rest:
             self._target.text(rest, end)
 

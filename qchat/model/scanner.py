@@ -65,6 +65,7 @@ class Scanner:
                 break
             at = stop
         self._kept = data[at:]
+        self.run.data = b""
         return self.sink.take()
 
     def close(self) -> list[Event]:

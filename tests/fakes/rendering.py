@@ -44,10 +44,9 @@ class Rendering:
         self.left += text
         while self.left:
             try:
-                rule = next(rule for rule in (CODE_RULES if self.in_code else RULES) if rule(self))
+                self._step()
             except WaitError:
                 break
-            assert rule
             self.at_start, self.line_ended = self.line_ended, False
             yield "".join(self.out)
             self.out.clear()
@@ -58,6 +57,12 @@ class Rendering:
         yield "\n"
         for number, link in self.footnotes:
             yield f"\n{CYAN}[^{number}]: {GREY}{link}\n{RESET}"
+
+    def _step(self) -> None:
+        """Print what the first rule that takes the text makes of it; the last one takes anything."""
+        for rule in CODE_RULES if self.in_code else RULES:
+            if rule(self):
+                return
 
     # Helpers of the rules
 
@@ -110,7 +115,7 @@ def fence(r: Rendering) -> bool:
     return r.take(match.end(), language + GREEN)
 
 
-def rule(r: Rendering) -> bool:
+def thematic_break(r: Rendering) -> bool:
     if not r.at_start:
         return False
     start = r.run("[ \t]")
@@ -256,7 +261,7 @@ def code_anything(r: Rendering) -> bool:
 
 
 RULES: tuple[Rule, ...] = (
-    text, quote, fence, rule, heading, bullet, number, code, footnote, link,
+    text, quote, fence, thematic_break, heading, bullet, number, code, footnote, link,
     _emphasis("bold", ("**", "__"), "\x1b[1m", "\x1b[22m"),
     _emphasis("italic", ("*", "_"), "\x1b[3m", "\x1b[23m"),
     strike, entity, line_end, anything,

@@ -24,7 +24,8 @@ def key(event: Event) -> str | None:
 def join(one: Event, two: Event) -> Event:
     if isinstance(one, Text) and isinstance(two, Text):
         return Text(two.end, one.text + two.text)
-    assert isinstance(one, Tool) and isinstance(two, Tool)
+    assert isinstance(one, Tool)
+    assert isinstance(two, Tool)
     return evolve(two, output=one.output + two.output)
 
 
