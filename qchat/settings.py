@@ -100,8 +100,14 @@ class Settings:
     agent: str = _choice(
         "QCHAT_AGENT",
         "auto",
-        ("auto", "q", "kiro", "local"),
+        ("auto", "q", "kiro", "local", "command"),
         "agent CLI; auto takes q or kiro-cli from PATH, else the local one",
+    )
+    agent_command: str = _setting(
+        "QCHAT_AGENT_COMMAND", "", "for QCHAT_AGENT=command: a program that reads a prompt and writes text"
+    )
+    local_model: Path | None = _setting(
+        "QCHAT_LOCAL_MODEL", None, "GGUF file of another model for the local agent", Path
     )
     sandbox: Mode = _choice(
         "QCHAT_SANDBOX",

@@ -1,6 +1,7 @@
 """How a turn's agent is started: which CLI, with which arguments, where, and with what environment."""
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Self
@@ -103,8 +104,8 @@ class Launcher:
         if self.sandbox.report.method == "unmeasured":
             raise AgentUnavailable(en="the sandbox could not be measured; the log says why")
         home = self.state.home(session_id)
-        self.agent.seed(home)
         try:
+            self._seed(self.agent, session_id)
             with self.sandbox.launch(
                 self.agent.argv(resume=resume),
                 self._environment(self.agent),
@@ -115,6 +116,16 @@ class Launcher:
                 yield launch
         except OSError as error:
             raise storage_error(error) from error
+
+    def _seed(self, agent: Agent, session_id: str) -> None:
+        """Prepare the HOME, once: after the first turn it is the agent's, and nothing in it is trusted."""
+        if agent.seed is None or not self.state.mark_seeded(session_id):
+            return
+        try:
+            agent.seed(self.state.home(session_id), self.settings.inherited)
+        except (OSError, sqlite3.Error) as error:
+            # The CLI itself says it best: that it is not logged in.
+            log.error("login not copied", session_id=session_id, error=str(error))
 
     def _environment(self, agent: Agent) -> Mapping[str, str]:
         own = {

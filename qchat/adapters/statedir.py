@@ -157,6 +157,14 @@ class StateDir:
         except OSError as error:
             raise storage_error(error) from error
 
+    def mark_seeded(self, session_id: str) -> bool:
+        """Note that the session's HOME is prepared; false when it was already."""
+        try:
+            (self.private / session_id / "seeded").touch(mode=0o600, exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
     def discard(self, session_id: str) -> bool:
         """Move a session's directories to the trash; false when there were none."""
         found = False

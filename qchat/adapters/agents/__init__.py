@@ -1,55 +1,35 @@
-"""PROVISIONAL by the lead: replace by the real adapters; Launcher uses exactly these names."""
+"""The agent CLIs: how each is found, started and read.
 
-import shutil
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+============ ========= ======= ============ ========== =====================================
+name         resume    tools   exit codes   commands   login
+============ ========= ======= ============ ========== =====================================
+q            yes       cards   0 on failure escaped    ``auth_kv`` in its SQLite file; AWS_*
+kiro         yes       cards   as q         escaped    the same; ``KIRO_API_KEY``
+local        yes       cards   plain        its tools  none
+command      no        none    plain        as it is   none
+============ ========= ======= ============ ========== =====================================
+"""
 
-from attrs import frozen
-
-import qchat
-from qchat.model.turn import Form
+from qchat.adapters.agents.agent import Agent
+from qchat.adapters.agents.amazon import find_kiro, find_q
+from qchat.adapters.agents.local import find_command, find_local
 from qchat.settings import Settings
 
-FLAGS = ("chat", "--no-interactive", "--trust-all-tools", "--wrap", "never")
-
-
-@frozen(kw_only=True)
-class Agent:
-    name: str
-    command: tuple[str, ...]
-    description: str
-    form: Form = "q"
-    commands: bool = False
-    """Whether a prompt that looks like a command of the CLI is meant as one."""
-    environment: frozenset[str] = frozenset()
-    """Variables that it needs of the service's environment."""
-    visible: tuple[Path, ...] = ()
-    """What it has to be able to read, besides the system's directories."""
-
-    def argv(self, *, resume: bool) -> Sequence[str]:
-        return [*self.command, *FLAGS, *(["--resume"] if resume else [])]
-
-    def seed(self, home: Path) -> None:
-        """Make the HOME what the agent needs."""
+__all__ = ["Agent", "find_agent"]
 
 
 def find_agent(settings: Settings) -> Agent | None:
     """The agent that the settings ask for; None when it is not there."""
-    path = settings.inherited.get("PATH")
-    for name, program in (("q", "q"), ("kiro", "kiro-cli")):
-        if settings.agent in ("auto", name) and (found := shutil.which(program, path=path)):
-            visible = (Path(found).parent, Path(found).resolve())
-            return Agent(name=name, command=(found,), description=found, visible=visible)
-    if settings.agent not in ("auto", "local"):
-        return None
-    command = (sys.executable, "-P", "-m", "qchat.localagent")
-    package = Path(qchat.__file__).parent
-    return Agent(
-        name="local",
-        command=command,
-        description="the built-in demo agent, a small local model",
-        commands=True,
-        environment=frozenset({"QCHAT_LOCAL_MODEL", "PYTHONPATH"}),
-        visible=(package, Path(sys.prefix), Path(sys.base_prefix)),
-    )
+    path = settings.inherited.get("PATH", "")
+    model = settings.local_model
+    match settings.agent:
+        case "q":
+            return find_q(path)
+        case "kiro":
+            return find_kiro(path)
+        case "local":
+            return find_local(model)
+        case "command":
+            return find_command(settings.agent_command, path)
+        case _:
+            return find_q(path) or find_kiro(path) or find_local(model)
