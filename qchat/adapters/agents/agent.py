@@ -35,7 +35,8 @@ class Agent:
 
     @property
     def description(self) -> str:
-        return f"{self.name}: {' '.join(self.command[:1])}"
+        """For the operator."""
+        return "local, the built-in demo agent" if self.name == "local" else f"{self.name}, {self.command[0]}"
 
     def argv(self, *, resume: bool) -> list[str]:
         return [*self.command, *([self.resume_flag] if resume and self.resume_flag else [])]
