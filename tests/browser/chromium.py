@@ -205,10 +205,10 @@ class Browser:
         answers = self.all(".turn:not(.letter)")[before].find_elements(By.CSS_SELECTOR, ".answer")
         return "\n".join(answer.text for answer in answers)
 
-    def ended(self, count: int) -> None:
+    def ended(self, count: int, seconds: float = WAIT) -> None:
         """Wait until so many turns have ended, and are drawn."""
-        self.until(lambda: len(self.all(".turn-foot")) >= count, f"{count} ended turns")
-        self.until(lambda: not self.all("[data-writing]"), "drawn")
+        self.until(lambda: len(self.all(".turn-foot")) >= count, f"{count} ended turns", seconds)
+        self.until(lambda: not self.all("[data-writing]"), "drawn", seconds)
 
     def post_turn(self, session: str, message: str) -> None:
         """Begin a turn as another client would."""

@@ -304,6 +304,11 @@ export function start(): void {
     if (online.value) outbox.wake();
   });
   effect(() => writeStore("qchat.files", filesOpen.value));
+  effect(() => {
+    // Answers are drawn without components, so their words change by hand.
+    const label = t("copy");
+    for (const button of document.querySelectorAll("[data-copy]")) button.textContent = label;
+  });
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState !== "visible") return;
     void refreshList();
