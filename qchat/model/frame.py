@@ -35,7 +35,8 @@ class Framer:
             facts = {"type": "notice", "turn": turn, "message": event.message}
         else:
             facts = {"type": "tool", "turn": turn, "id": event.id, "state": event.state}
-            facts |= {"name": event.name, "trusted": event.trusted, **_known(event.about, "about")}
+            if event.state == "started":
+                facts |= {"name": event.name, "trusted": event.trusted, "about": event.about}
             facts |= {**_known(event.output, "output"), **_known(event.seconds, "seconds")}
         return _frame(facts, f"{turn}-{end}-{nth}" if nth else f"{turn}-{end}")
 
