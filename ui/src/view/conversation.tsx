@@ -1,5 +1,7 @@
+import type { VNode } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Conversation } from "../chat/conversation";
+import type { Turn } from "../chat/turn";
 import { outbox, previewed, reload } from "../state/app";
 import { t } from "../text";
 import { Icon } from "./icons";
@@ -46,6 +48,15 @@ function Turns({ conversation }: { conversation: Conversation }) {
   }, [conversation]);
 
   const turns = conversation.turns.value;
+  // The same node again is not looked into: one more turn costs the same whether there are ten or two thousand.
+  const rows = useRef(new Map<Turn, VNode>());
+  const row = (turn: Turn) => {
+    const known = rows.current.get(turn);
+    if (known) return known;
+    const made = <TurnView key={turn.number} turn={turn} conversation={conversation} grew={() => scroller.current?.grew()} />;
+    rows.current.set(turn, made);
+    return made;
+  };
   const letters = outbox.letters.value.filter((letter) => letter.session === conversation.id);
   // A prompt whose turn has begun while the answer to sending it is still on its way is shown once.
   const last = turns.at(-1);
@@ -63,9 +74,7 @@ function Turns({ conversation }: { conversation: Conversation }) {
             </button>
           )}
           {count === 0 && <p class="quiet pad centred">{t("emptyTitle")}</p>}
-          {turns.map((turn) => (
-            <TurnView key={turn.number} turn={turn} session={conversation.id} ahead={ahead(conversation, turn.number)} grew={() => scroller.current?.grew()} />
-          ))}
+          {turns.map(row)}
           {waiting.map((letter) => (
             <LetterView key={letter.key} letter={letter} />
           ))}
@@ -79,11 +88,6 @@ function Turns({ conversation }: { conversation: Conversation }) {
       )}
     </div>
   );
-}
-
-/** How many turns of the session have to end before this one begins. */
-function ahead(conversation: Conversation, number: number): number {
-  return conversation.turns.value.filter((turn) => turn.number < number && turn.state.value === "queued").length + 1;
 }
 
 async function earlier(conversation: Conversation, scroller: Scroller): Promise<void> {

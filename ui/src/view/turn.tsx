@@ -1,4 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
+import type { Conversation } from "../chat/conversation";
 import type { Part, Turn } from "../chat/turn";
 import { stop } from "../state/app";
 import { t } from "../text";
@@ -12,12 +13,12 @@ import { ToolCard } from "./tool-card";
 
 interface Props {
   turn: Turn;
-  session: string;
-  ahead: number;
+  conversation: Conversation;
   grew: () => void;
 }
 
-export function TurnView({ turn, session, ahead, grew }: Props) {
+export function TurnView({ turn, conversation, grew }: Props) {
+  const session = conversation.id;
   const [raw, setRaw] = useState(false);
   const state = turn.state.value;
   return (
@@ -32,7 +33,7 @@ export function TurnView({ turn, session, ahead, grew }: Props) {
       <div class="reply">
         <h3 class="visually-hidden">{t("answer")}</h3>
         {raw ? <RawView session={session} turn={turn} /> : <Parts turn={turn} session={session} grew={grew} />}
-        {state === "queued" && <Queued turn={turn} ahead={ahead} />}
+        {state === "queued" && <Queued turn={turn} conversation={conversation} />}
         {state === "running" && <Working turn={turn} grew={grew} />}
         <EndingView turn={turn} />
         {turn.finished && <Footer turn={turn} raw={raw} setRaw={setRaw} />}
@@ -75,8 +76,10 @@ function PartView({ part, turn, session, grew }: { part: Part; turn: Turn; sessi
   return <p class="notice">{part.message}</p>;
 }
 
-function Queued({ turn, ahead }: { turn: Turn; ahead: number }) {
-  const place = turn.place.value || ahead;
+function Queued({ turn, conversation }: { turn: Turn; conversation: Conversation }) {
+  // What the server says of its line, and until it says so the place among the session's own.
+  const waiting = conversation.turns.value.filter((one) => one.number < turn.number && one.state.value === "queued");
+  const place = turn.place.value || waiting.length + 1;
   return (
     <div class="working">
       <span class="dot waiting" aria-hidden="true" />
