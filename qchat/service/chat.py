@@ -2,7 +2,8 @@
 
 from attrs import define
 
-from qchat.adapters.store import Repeat, Store
+from qchat.adapters.store import Store
+from qchat.adapters.submission import Repeat
 from qchat.model.turn import Turn
 from qchat.service.sessions import Sessions
 from qchat.service.shielded import shielded

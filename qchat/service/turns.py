@@ -20,7 +20,8 @@ from qchat.adapters.launcher import Launcher
 from qchat.adapters.process import Spawner
 from qchat.adapters.quota import Quotas
 from qchat.adapters.statedir import StateDir, storage_error
-from qchat.adapters.store import Repeat, Store, Submission
+from qchat.adapters.store import Store
+from qchat.adapters.submission import Repeat, Submission
 from qchat.adapters.transcript import Stderr, Transcript, digest
 from qchat.errors import Overloaded, QchatError, SessionNotFound, StorageFull, TurnNotFound
 from qchat.model.turn import Ending, Turn

@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from qchat.adapters.store import Repeat
+from qchat.adapters.submission import Repeat
 from qchat.context import context
 from qchat.errors import TurnFailed, ValidationError
 from qchat.model.event import Position
