@@ -156,6 +156,7 @@ class _Check:
         return reader.execute("SELECT 1 FROM sessions WHERE id = ?", (session_id,)).fetchone() is not None
 
     def _forget(self, session_id: str) -> None:
+        switch.discard(self.state.private, session_id)
         with closing(connect(self.state.database, MIGRATIONS)) as connection:
             connection.execute("DELETE FROM sessions WHERE id = ? AND expired", (session_id,))
 

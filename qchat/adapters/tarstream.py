@@ -159,10 +159,10 @@ class TarReader:
                 yield member
                 for _ in self._content:
                     pass
-            if self._file.read(MAX_HEADER_BYTES).strip(b"\0") or self._file.read(1):
+            if self._read(MAX_HEADER_BYTES).strip(b"\0") or self._read(1):
                 raise BadArchive("there is something after its end")
-        except (EOFError, zlib.error, gzip.BadGzipFile, ValueError, IndexError) as error:
-            raise BadArchive(str(error) or "it is cut short") from error
+        except (ValueError, IndexError) as error:
+            raise BadArchive(str(error)) from error
 
     def content(self) -> Iterator[tuple[int, bytes]]:
         """The data of the member that was given last, in pieces: (offset, bytes)."""
@@ -230,10 +230,16 @@ class TarReader:
         return self._exactly(size + -size % BLOCK)[:size]
 
     def _exactly(self, size: int) -> bytes:
-        data = self._file.read(size)
+        data = self._read(size)
         if len(data) < size:
             raise BadArchive("it is cut short")
         return data
+
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise BadArchive(f"it is damaged, or cut short: {error}") from error
 
 
 def _records(data: bytes) -> dict[bytes, bytes]:
