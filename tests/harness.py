@@ -178,6 +178,14 @@ def alive(pid: int) -> bool:
         return False
 
 
+def read(path: Path) -> str:
+    """What a file holds; nothing when it has vanished, as those of processes do."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
 def bash(command: str) -> str:
     """A prompt that makes the stand-in run a command as its tool."""
     return f"tool execute_bash {json.dumps({'command': command})}"

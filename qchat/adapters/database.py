@@ -28,6 +28,7 @@ def connect(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
 
     :raises StorageUnavailable: for a database that a newer version wrote, or that is none.
     """
+    path.touch(mode=0o600)  # its companions get the same mode
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
         connection.execute("PRAGMA journal_mode = WAL")

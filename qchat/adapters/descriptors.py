@@ -6,9 +6,10 @@ from typing import Self
 from attrs import frozen
 
 WANTED = 65_536
-OWN = 24
+OWN = 20
 """What the service itself holds: database, lock, warden, event loop, log."""
-PER_TURN = 4
+PER_TURN = 10
+"""Pipes, keeper, transcript, and what bubblewrap is handed."""
 SPARE = 8
 """For a spawn, a listing, a replay: what is held for a moment only."""
 

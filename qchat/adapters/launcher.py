@@ -111,7 +111,6 @@ class Launcher:
                 self._environment(self.agent),
                 self.state.workspace(session_id),
                 home,
-                visible=self.agent.visible,
             ) as launch:
                 yield launch
         except OSError as error:

@@ -22,6 +22,7 @@ from tests.harness import (
     bash,
     environment,
     frames,
+    read,
     server,
     until,
 )
@@ -55,7 +56,7 @@ async def test_kill_loses_nothing(http: aiohttp.ClientSession, tmp_path: Path) -
         running = await Server.start(env, tmp_path / "log")
         client = Client(http, running.url)
         session = await client.session()
-        spawn = bash(f"setsid sleep 300 & echo $! $PPID >> {pids}")
+        spawn = bash(f"setsid sleep 300 >/dev/null 2>&1 & echo $! $PPID >> {pids}")
         turn = await client.turn(session, f"{spawn}\nflood 100000 0.002", key="k")
         seen = await read_some(client, turn["events_url"], 4 + rng.randrange(60))
         running.kill()
@@ -88,20 +89,13 @@ async def test_kill_of_the_whole_group(http: aiohttp.ClientSession, tmp_path: Pa
     warden = next(
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/stat")
-        if f" (qchat-warden) S {running.process.pid} " in _read(path)
+        if f" (qchat-warden) S {running.process.pid} " in read(path)
     )
     os.kill(warden, signal.SIGKILL)
     running.kill()
     await running.wait()
     async with server(env, tmp_path / "log"):
         assert not any(alive(int(pid)) for pid in pids)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
 
 
 async def test_queued_turns_run_after_a_kill(http: aiohttp.ClientSession, tmp_path: Path) -> None:
@@ -170,7 +164,7 @@ async def test_shutdown(http: aiohttp.ClientSession, tmp_path: Path, name: str) 
             for s in sessions
             for _ in range(20)
         ]
-        await until(lambda: len(_read(tmp_path / "pids").split()) == 10)
+        await until(lambda: len(read(tmp_path / "pids").split()) == 10)
         health = await client.json("GET", "/health")
         while health["open_streams"] < 200:
             health = await client.json("GET", "/health")
