@@ -95,7 +95,7 @@ class Turns:
             raise SessionNotFound()
         # Taken while the row is being committed, so that nobody else counts on the same place.
         free = self._take_place(session_id)
-        new = False
+        runs = False
         try:
             turn, new = await self.store.begin_turn(
                 Submission(
@@ -113,15 +113,15 @@ class Turns:
                     idle=self.idle.now(),
                 )
             )
+            if session_id in self._closed_sessions:  # its deletion follows, and takes the row with it
+                raise SessionNotFound()
+            runs = new and turn.state == "running"
         finally:
-            gone = session_id in self._closed_sessions  # its deletion follows, and takes the row with it
-            if free and (gone or not new):
+            if free and not runs:
                 self._give_place(session_id)
-        if gone:
-            raise SessionNotFound()
         if new:
             log.info("turn accepted", **turn.names, state=turn.state)
-            if turn.state == "running":
+            if runs:
                 self._own(self._run(turn))
             else:
                 self._line.append(turn)
