@@ -32,6 +32,14 @@ _SHAPES = {
 _NAME = re.compile(r"(.*?)( \(trusted\))?(?: from mcp server (.*))?", re.DOTALL)
 _OPERATIONS = re.compile(r"Batch .* with .?([0-9]+).? operations:")
 _PATH = re.compile(f"(?:Reading|Searching)[ a-z]*: {_COLOUR}([^\n{_RESET}]*){_RESET}")
+_WHOLE = re.compile(
+    rf"{_BULLET}Reading [a-z]+: {_COLOUR}[^{_RESET}]*{_RESET}"
+    rf"(?:, all lines|, from line {_COLOUR}?[0-9]+{_RESET}? to (?:end of file|{_COLOUR}?[0-9]+{_RESET}?)"
+    r"| with maximum depth of [0-9]+)"
+    rf"|{_BULLET}Searching: {_COLOUR}[^{_RESET}]*{_RESET} for pattern: {_COLOUR}[^{_RESET}]*{_RESET}"
+    r"|Region: [a-z]{2,3}(?:-[a-z]+)+-[0-9]"
+)
+"""Lines that do not end with a line end: what another tool of the batch writes stands right behind them."""
 _PURPOSE = f"(?: ⋮ \n ↳ {_COLOUR}?Purpose: {_RESET}?(?P<purpose>.*?))?\n*"
 _ABOUT = {
     "command": re.compile(
@@ -86,6 +94,13 @@ class Description:
             return True
         if len(self._lines) == 2:
             self._shape = _shape(line.removeprefix(_BULLET))
+        whole = _WHOLE.match(line) if self._shape in ("line", "aws") else None
+        if whole and whole.end() < len(line):
+            tail = _MARKS.sub("", line[whole.end() :])
+            self.dots = tail == _DOTS
+            self.rest = "" if self.dots else tail + "\n"
+            self._lines.append(whole[0])
+            return True
         self.dots = self._begins_end(line)
         self._lines.append(line.removesuffix(_DOTS) if self.dots else line)
         return self.dots or self._is_last(line) or self.room <= 0
@@ -117,6 +132,8 @@ class Description:
         """Whether the description was complete before this line."""
         if len(self._lines) == 1:
             return line != _DOTS
+        if self._shape == "aws" and self._lines[-1].startswith("Region: "):
+            return not line.startswith("Label: ") and not line.endswith(_DOTS)
         return self._shape == "diff" and self._lines[-1].endswith(_CLEAR) and line != _DOTS
 
     def _begins_end(self, line: str) -> bool:
@@ -138,7 +155,7 @@ class Description:
         if self._shape == "batch":
             total = _OPERATIONS.match(self._lines[2].removeprefix(_BULLET))
             return total is None or line.startswith(f"↱ Operation {total[1]}: ")
-        return self._shape != "aws"
+        return self._shape != "aws" or line.startswith("Label: ")
 
 
 def _shape(text: str) -> str:

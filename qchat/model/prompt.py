@@ -54,6 +54,11 @@ def compose(message: str, *, chinese: bool, commands_allowed: bool) -> str:
     return guard(message, commands_allowed)
 
 
+def visible(message: str) -> str:
+    """The message without what the CLI removes, for comparing what was sent with what arrived."""
+    return _REMOVED.sub("", message)
+
+
 def _first_seen(message: str) -> str:
     """The first character that is not removed, now or by a stricter release; empty without one."""
     for character in message:

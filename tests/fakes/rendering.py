@@ -51,6 +51,14 @@ class Rendering:
             yield "".join(self.out)
             self.out.clear()
 
+    def hurry(self) -> str:
+        """Print what waits; the real CLI would not, but a test wants to see what it has asked for."""
+        text = "".join(self.out) + self.left
+        self.out.clear()
+        if self.left:
+            self.at_start, self.column, self.left = False, self.column + len(self.left), ""
+        return text
+
     def end(self) -> Iterator[str]:
         """The answer ends; what still waits then is never printed."""
         yield from self.packet("\n")

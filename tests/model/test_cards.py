@@ -174,6 +174,29 @@ def test_a_failed_tool_does_not_get_the_next_ones_output() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "description",
+    [
+        "Reading file: \x1b[38;5;10ma.py\x1b[0m, all lines",
+        "Reading file: \x1b[38;5;10ma.py\x1b[0m, from line \x1b[38;5;10m3\x1b[0m to end of file",
+        "Reading directory: \x1b[38;5;10m.\x1b[0m with maximum depth of 2",
+        "Searching: \x1b[38;5;10m.\x1b[0m for pattern: \x1b[38;5;10mx\x1b[0m",
+        AWS,
+        AWS + "\nLabel: List",
+    ],
+)
+def test_output_right_behind_a_description_is_output(description: str) -> None:
+    """What the first tool of a batch writes stands behind the last description, without a line end."""
+    printed = card("execute_bash", COMMAND.format("ls")) + card("other", description) + "out\nmore\n" + END
+    events = read(printed.replace("Listout", "List\nout"))
+    assert story(events)[:4] == [
+        "1 started execute_bash",
+        "2 started other",
+        "1 output 'out\\nmore\\n'",
+        "1 completed 0.057",
+    ]
+
+
 def test_a_new_announcement_ends_what_was_open() -> None:
     """Cards of a later request are no part of the batch before them."""
     first = card("execute_bash", COMMAND.format("a")) + "out\n"
