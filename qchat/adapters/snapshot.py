@@ -49,6 +49,8 @@ class _Copied:
     """One session, as far as it was found."""
 
     id: str
+    bare: bool
+    """It had no row when the rows were copied."""
     turns: int
     tree: TreeCopy
     lost: list[int] = field(factory=list)
@@ -80,7 +82,7 @@ class Snapshot:
     turns: int = 0
     files: int = 0
     deleted: list[str] = field(factory=list)
-    """Sessions that were deleted meanwhile."""
+    """Sessions that were deleted meanwhile, or just being made."""
     missing: list[tuple[str, int]] = field(factory=list)
     """(session, turn) of transcripts that had been lost before."""
     left_out: list[str] = field(factory=list)
@@ -128,9 +130,9 @@ class Snapshot:
         tar.add_bytes(HEADER, json.dumps(header).encode(), now)
         doubtful = []
         found = self._sessions()
-        for done, session_id in enumerate(found, 1):
-            copied = self._copy(tar, session_id)
-            if copied.moved or copied.lost:
+        for done, (session_id, bare) in enumerate(found.items(), 1):
+            copied = self._copy(tar, session_id, bare)
+            if copied.bare or copied.moved or copied.lost:
                 doubtful.append(copied)
             else:
                 self._count(copied)
@@ -148,12 +150,12 @@ class Snapshot:
         }
         tar.add_bytes(MANIFEST, json.dumps(manifest).encode(), now)
 
-    def _sessions(self) -> list[str]:
-        """Those of the copied rows, and directories without a row; not what was made since."""
+    def _sessions(self) -> dict[str, bool]:
+        """Those of the copied rows, and those (True) that are directories only; not what was made since."""
         rows = self.rows.execute("SELECT id FROM sessions ORDER BY created") if self.rows else ()
-        known = [name for (name,) in rows]
-        others = {entry.name for entry in self.state.on_disk()}.difference(known)
-        return known + [name for name in sorted(others) if not self._has_row(name)]
+        found = {name: False for (name,) in rows}
+        bare = [entry.name for entry in self.state.on_disk() if entry.name not in found]
+        return found | {name: True for name in bare if not self._has_row(name)}
 
     def _has_row(self, session_id: str) -> bool:
         query = "SELECT 1 FROM sessions WHERE id = ?"
@@ -167,19 +169,25 @@ class Snapshot:
         self.left_out += copied.sentences()
 
     def _settle(self, doubtful: list[_Copied]) -> None:
-        """Tell sessions that were deleted meanwhile from those that had lost something before."""
+        """Tell sessions that came or went meanwhile from those that had lost something before."""
         deadline = time.monotonic() + DELETION_SECONDS
-        while any(self._has_row(copied.id) for copied in doubtful) and time.monotonic() < deadline:
+        waiting = [copied for copied in doubtful if not copied.bare]
+        while any(self._has_row(copied.id) for copied in waiting) and time.monotonic() < deadline:
             time.sleep(0.05)
         for copied in doubtful:
-            if self._has_row(copied.id):
+            if copied.bare:
+                # One that got a row was being made, and had its directory first.
+                stays = self.state.workspace(copied.id).is_dir() and not self._has_row(copied.id)
+            else:
+                stays = self._has_row(copied.id)
+            if stays:
                 self._count(copied)
             else:
                 self.deleted.append(copied.id)
 
-    def _copy(self, tar: TarWriter, session_id: str) -> _Copied:
+    def _copy(self, tar: TarWriter, session_id: str, bare: bool) -> _Copied:
         turns = self._transcripts(session_id)
-        copied = _Copied(id=session_id, turns=len(turns), tree=TreeCopy(tar))
+        copied = _Copied(id=session_id, bare=bare, turns=len(turns), tree=TreeCopy(tar))
         try:
             with Workspace.open(self.base_fd, session_id) as workspace:
                 copied.tree.add(f"sessions/{session_id}", workspace.fd)
@@ -202,6 +210,8 @@ class Snapshot:
         return self.rows.execute(query, (session_id,)).fetchall() if self.rows else []
 
     def _copy_state(self, tar: TarWriter, copied: _Copied, turns: Transcripts) -> None:
+        if copied.bare:
+            return  # what there may be belongs to a session that is forgotten
         prefix = f"state/{copied.id}"
         with ExitStack() as stack:
             try:
