@@ -189,3 +189,22 @@ def test_text_leaves_as_soon_as_it_is_certain() -> None:
 def test_an_answer_may_be_cut_anywhere(printed: str, text: str) -> None:
     """What an interrupted CLI had begun is kept, with the likeliest meaning."""
     assert restored(printed) == text
+
+
+@pytest.mark.parametrize(
+    "line", ["  - item", " one space", "\ttab", "• literal", "━━━", "   1. number", "    code"]
+)
+def test_a_line_can_be_said_to_be_as_it_is(line: str) -> None:
+    """A program of the same form that does not render puts the default colour before such a line."""
+    printed = PROMPT + f"\x1b[39m{line}" + END_OF_LINE + f"\x1b[39m{line}" + END_OF_LINE + "\n"
+    assert restored(printed) == f"{line}\n{line}"
+
+
+def test_other_colours_mean_the_same() -> None:
+    """What a style stands for is told by where it is, so that a successor's palette makes no difference."""
+    path = PAIRS[0].parent.parent / "recordings" / "markdown.out"
+    printed = path.read_text()
+    other = printed
+    for colour, another in (("38;5;10", "38;5;141"), ("38;5;13", "95"), ("38;5;8", "90")):
+        other = other.replace(f"\x1b[{colour}m", f"\x1b[{another}m")
+    assert restored(other) == restored(printed)
