@@ -61,7 +61,7 @@ def ask(start: Start) -> Ask:
 
     def ask(prompt: str, *options: str, **more: object) -> subprocess.CompletedProcess[bytes]:
         with start(prompt, *options, **more) as process:
-            output, errors = process.communicate(timeout=60)
+            output, errors = process.communicate(timeout=100)
             return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return ask
