@@ -203,9 +203,10 @@ class Snapshot:
         return copied
 
     def _transcripts(self, session_id: str) -> Transcripts:
+        """Not of turns that wait: what they have written by now comes after the backup's instant."""
         query = (
-            "SELECT number, CASE WHEN state IN ('queued', 'running') THEN NULL ELSE coalesce(bytes, 0) END"
-            " FROM turns WHERE session_id = ? ORDER BY number"
+            "SELECT number, CASE state WHEN 'running' THEN NULL ELSE coalesce(bytes, 0) END"
+            " FROM turns WHERE session_id = ? AND state != 'queued' ORDER BY number"
         )
         return self.rows.execute(query, (session_id,)).fetchall() if self.rows else []
 

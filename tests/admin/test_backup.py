@@ -472,3 +472,13 @@ def test_a_disk_that_fills_up_changes_nothing(
         restore(fresh, archive)
     assert not list(fresh.on_disk())
     assert {path.name for path in fresh.private.iterdir()} <= {"lock", "trash", "ballast"}
+
+
+def test_what_a_waiting_turn_writes_later_stays_out(base: Base, archive: Path, fresh: StateDir) -> None:
+    """A turn that waits when the backup begins is not in it as one that has written something."""
+    name = base.session()
+    base.turn(name, 1, b"written meanwhile", "queued")
+    backup(base.state, archive)
+    restore(fresh, archive)
+    assert not fresh.transcript(name, 1).exists()
+    assert check(fresh, alone=True, repair=False) == []
