@@ -20,6 +20,7 @@ from qchat.service.feed import Feed
 from qchat.service.history import History
 from qchat.service.idle import IdleClock
 from qchat.service.janitor import Janitor
+from qchat.service.records import Records
 from qchat.service.sessions import Sessions
 from qchat.service.turns import Turns
 from qchat.settings import Settings
@@ -42,6 +43,7 @@ class Context:
     sessions: Sessions
     chat: Chat
     history: History
+    records: Records
     janitor: Janitor
     cleanup: Cleanup
 
@@ -63,6 +65,7 @@ class Context:
         )
         files = Files(state.base, state.private)
         quota = Quota(bytes=settings.session_bytes, entries=settings.session_files)
+        records = Records(state=state, spawner=spawner, launcher=launcher)
         turns = Turns(
             settings=settings,
             store=store,
@@ -71,6 +74,7 @@ class Context:
             idle=idle,
             spawner=spawner,
             launcher=launcher,
+            records=records,
             max_turns=min(settings.max_turns, max_turns),
             files=files,
             quotas=Quotas(quota=quota),
@@ -97,6 +101,7 @@ class Context:
             turns=turns,
             sessions=sessions,
             chat=Chat(store=store, sessions=sessions, turns=turns),
+            records=records,
             history=History(transcript=state.transcript),
             janitor=Janitor(
                 store=store,

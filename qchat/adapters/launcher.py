@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Self
@@ -12,7 +13,7 @@ from attrs import define, field
 from qchat.adapters.agents import Agent, find_agent
 from qchat.adapters.policy import Policy
 from qchat.adapters.process import Launch, Spawner
-from qchat.adapters.sandbox import Sandbox
+from qchat.adapters.sandbox import Sandbox, interpreter_paths
 from qchat.adapters.statedir import StateDir, storage_error
 from qchat.errors import AgentUnavailable
 from qchat.model.prompt import compose
@@ -82,8 +83,10 @@ class Launcher:
         :raises SandboxError: when the settings require more than there is.
         """
         try:
-            for sentence in (await self.sandbox.measure(spawner)).sentences():
-                log.info(sentence)
+            report = await self.sandbox.measure(spawner)
+            say = log.info if report.level == "full" else log.warning
+            for sentence in report.sentences():
+                say(sentence)
         finally:
             self.measured.set()
 
@@ -115,6 +118,20 @@ class Launcher:
                 yield launch
         except OSError as error:
             raise storage_error(error) from error
+
+    @property
+    def has_records(self) -> bool:
+        """Whether the agent keeps an exact record of its turns."""
+        return self.agent is not None and bool(self.agent.database)
+
+    @contextmanager
+    def reading(self, session_id: str) -> Iterator[Launch]:
+        """Compose the program that reads the agent's record; its source comes by stdin."""
+        assert self.agent is not None
+        home, workspace = self.state.home(session_id), self.state.workspace(session_id)
+        argv = [sys.executable, "-I", "-S", "-", str(home / self.agent.database), str(workspace)]
+        with self.sandbox.launch(argv, {}, workspace, home, visible=interpreter_paths()) as launch:
+            yield launch
 
     def _seed(self, agent: Agent, session_id: str) -> None:
         """Prepare the HOME, once: after the first turn it is the agent's, and nothing in it is trusted."""

@@ -132,6 +132,30 @@ class Process:
                     await asyncio.shield(self.cleared)
                     return
 
+    async def output(self, most: int) -> bytes:
+        """What it writes to stdout until it has ended and nothing of it is alive, up to ``most`` bytes.
+
+        :raises SpawnError: when it could not be started.
+        """
+        found = bytearray()
+        loop = asyncio.get_running_loop()
+
+        def read(fd: int, take: Callable[[bytes], object]) -> None:
+            if not drain(fd, take):
+                loop.remove_reader(fd)
+
+        loop.add_reader(self.stdout, read, self.stdout, found.extend)
+        loop.add_reader(self.stderr, read, self.stderr, len)
+        try:
+            await self.started
+            await self.cleared
+        finally:
+            loop.remove_reader(self.stdout)
+            loop.remove_reader(self.stderr)
+        while len(found) < most and drain(self.stdout, found.extend):
+            pass
+        return bytes(found[:most])
+
     def close(self) -> None:
         """Let go of the pipes. What may still be alive is ended by the keeper, which sees this."""
         asyncio.get_running_loop().remove_reader(self._turn)

@@ -102,6 +102,9 @@ class StateDir:
     def transcript(self, session_id: str, number: int) -> Path:
         return self.private / session_id / "turns" / f"{number}.out"
 
+    def record(self, session_id: str, number: int) -> Path:
+        return self.transcript(session_id, number).with_suffix(".json")
+
     # The lock
 
     def lock(self, wait: float = LOCK_WAIT) -> None:

@@ -1,7 +1,7 @@
 """The last frames of a running turn, shared by all who read it, and the way back into its transcript."""
 
 import os
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,9 +36,12 @@ class Checkpoints:
             self._states.append(parser.fork())
 
     def before(self, offset: int) -> Numbered:
-        """A parser of its own that has consumed at most ``offset`` bytes."""
-        index = bisect_right(self._states, offset, key=lambda state: state.consumed) - 1
-        return self._states[index].fork()
+        """A parser of its own that has consumed less than ``offset`` bytes, or none.
+
+        One that has consumed all of them has given the events of the last byte away.
+        """
+        index = bisect_left(self._states, offset, key=lambda state: state.consumed) - 1
+        return self._states[max(index, 0)].fork()
 
 
 @define(eq=False)

@@ -28,6 +28,7 @@ from qchat.model.turn import Ending, Turn
 from qchat.service.feed import Feed
 from qchat.service.idle import IdleClock
 from qchat.service.line import Line
+from qchat.service.records import Records
 from qchat.service.run import Run
 from qchat.service.shielded import all_finished, shielded
 from qchat.settings import Settings
@@ -47,6 +48,7 @@ class Turns:
     idle: IdleClock
     spawner: Spawner
     launcher: Launcher
+    records: Records
     files: Files
     quotas: Quotas
     max_turns: int
@@ -183,6 +185,8 @@ class Turns:
             log.exception("turn failed", **turn.names)
             ending = Ending(reason="failed", ended=time.time(), code="QCLI_PROCESSING_ERROR")
         await self._end(turn, ending)
+        if ending.reason == "completed":
+            await self.records.keep(turn)
         self._give_place(turn.session_id)
 
     async def _execute(self, turn: Turn) -> Ending:

@@ -30,6 +30,8 @@ class Agent:
     """Variables that it needs of the service's environment, beyond those that every agent gets."""
     visible: tuple[Path, ...] = ()
     """What it has to be able to read, besides the system's directories."""
+    database: str = ""
+    """Where in HOME it keeps the exact record of conversations, for :mod:`.record`; empty when nowhere."""
     seed: Seed | None = None
     """Puts the operator's login and settings into a new private HOME, given the service's environment."""
 

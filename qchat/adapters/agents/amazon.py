@@ -49,6 +49,7 @@ def _find(name: str, program: str, data: str, path: str, environment: frozenset[
         version_flag="--version",
         environment=environment,
         visible=tuple(sorted(visible)),
+        database=f".local/share/{data}/data.sqlite3",
         seed=partial(seed, data),
     )
 

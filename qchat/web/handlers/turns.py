@@ -1,5 +1,8 @@
 """Turns: begin one, look at it, read its events and its raw output, cancel it."""
 
+import asyncio
+from typing import Any
+
 from aiohttp import hdrs, web
 
 from qchat.context import context
@@ -47,10 +50,17 @@ def _turn(request: web.Request) -> Turn:
 
 
 async def show(request: web.Request) -> web.Response:
+    """With the exact answer and tools when the agent has kept a record, else what its output tells."""
     ctx = context(request)
     turn = _turn(request)
-    answer = await ctx.history.answer(turn)
-    return json_response({**turn_json(turn, ctx.settings.lang), "answer": answer})
+    facts: dict[str, Any] = {"answer_source": "transcript", "tools": []}
+    record = await asyncio.to_thread(ctx.records.of, turn) if turn.output == "markdown" else None
+    if record:
+        facts = {"answer_source": "record", "tools": record["tools"], "answer": record["answer"]}
+        facts["requests"] = record["requests"]
+    else:
+        facts["answer"] = await ctx.history.answer(turn)
+    return json_response({**turn_json(turn, ctx.settings.lang), **facts})
 
 
 async def cancel(request: web.Request) -> web.Response:

@@ -1,0 +1,53 @@
+"""The exact record of turns, read from the database that the stand-in keeps as Q does."""
+
+import asyncio
+
+from tests.conftest import StartService
+from tests.harness import Client
+
+API = "/api/v1"
+
+
+async def recorded(client: Client, session: str, number: int) -> dict[str, object]:
+    """The turn, once its record is there; the last state if none comes."""
+    path = f"{API}/sessions/{session}/turns/{number}"
+    for _ in range(100):
+        found = await client.json("GET", path, status=200)
+        if found["answer_source"] == "record":
+            break
+        await asyncio.sleep(0.05)
+    assert isinstance(found, dict)
+    return found
+
+
+async def test_exact_answer(client: Client) -> None:
+    """After a turn its exact markdown and its tools, with arguments and results, are there."""
+    session = await client.session()
+    prompt = 'say **a** &amp; b\ntool execute_bash {"command": "echo hello"}\nsay done'
+    turn = await client.turn(session, prompt)
+    await client.ended(session, turn["turn"])
+    found = await recorded(client, session, 1)
+    assert found["answer_source"] == "record"
+    assert "**a** &amp; b" in str(found["answer"])
+    (tool,) = found["tools"]  # type: ignore[misc]
+    assert (tool["name"], tool["arguments"]["command"]) == ("execute_bash", "echo hello")
+
+
+async def test_without_a_record(start_service: StartService, client: Client) -> None:
+    """A turn that was cut short has no record, and is read from its transcript."""
+    session = await client.session()
+    turn = await client.turn(session, "say kept\nhang")
+    async with client.http.get(client.url + turn["events_url"]) as response:
+        await response.content.readuntil(b"kept")
+    await client.json("POST", turn["cancel_url"], status=200)
+    found = await client.json("GET", f"{API}/sessions/{session}/turns/1", status=200)
+    assert (found["answer_source"], found["answer"], found["tools"]) == ("transcript", "kept", [])
+
+
+async def test_conversation_continues(client: Client) -> None:
+    """The second turn of a session continues the conversation of the first."""
+    session = await client.session()
+    for expected in ("0", "2"):
+        body = {"message": "history", "session_id": session}
+        found = await client.json("POST", f"{API}/chat", json=body, status=200)
+        assert expected in found["response"]
