@@ -56,7 +56,7 @@ def _handler(
     colors: bool,
 ) -> logging.Handler:
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer(colors=colors)
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
         if console
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )

@@ -138,8 +138,8 @@ class Store:
 
     def unfinished_turns(self, session_id: str | None = None) -> list[Turn]:
         """All that run or wait, of one session or of all, in the order of submission."""
-        where = "state IN ('queued', 'running') AND (?1 IS NULL OR session_id = ?1) ORDER BY created, number"
-        return rows.turns(self.db.reader, where, session_id)
+        where = "state IN ('queued', 'running') AND (? IS NULL OR session_id = ?) ORDER BY created, number"
+        return rows.turns(self.db.reader, where, session_id, session_id)
 
     def has_run_before(self, turn: Turn) -> bool:
         """Whether an earlier turn of the session came so far as to start."""

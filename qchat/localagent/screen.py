@@ -10,6 +10,8 @@ GREEN = "\x1b[38;5;10m"
 HEADING = "\x1b[38;5;13m"
 END_OF_LINE = f"{RESET}{RESET}\n"
 DOTS = " ⋮ \n"
+_MEANT = re.compile(r"(?:^|(?<=\n))(?=[ \t•━])")
+"""Where a line begins as Q's rendering of lists and rules does, but is meant as it stands."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -32,7 +34,8 @@ class Screen:
             write(f"{GREEN}> {RESET}")
         body = piece.rstrip("\n")
         if body:
-            write((self._line_ends * "\n" + body).replace("\n", END_OF_LINE))
+            lines = _MEANT.sub("\x1b[39m", self._line_ends * "\n" + body)
+            write(lines.replace("\n", END_OF_LINE))
             self._line_ends = 0
         self._line_ends += len(piece) - len(body)
 
@@ -49,7 +52,10 @@ class Screen:
 
     def end_tool(self, seconds: float) -> None:
         """Write that the tool has ended."""
-        write(f"{DOTS}{GREEN}\x1b[1m ● Completed in {round(seconds, 3)}s{RESET}\n\n")
+        milliseconds = int(seconds * 1000)
+        # As Q writes it: the milliseconds stand behind the point without zeros in front.
+        taken = f"{milliseconds // 1000}.{milliseconds % 1000}"
+        write(f"{DOTS}{GREEN}\x1b[1m ● Completed in {taken}s{RESET}\n\n")
 
 
 def write(data: str | bytes) -> None:
