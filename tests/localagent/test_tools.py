@@ -141,7 +141,7 @@ def test_read(ask: Ask, workspace: Path) -> None:
     assert shown(done) == (
         f"{BEFORE}fs_read{TRUSTED}Reading file: {GREEN}notes.md{RESET}, all lines\n"
         f"{GREEN} ✓ {RESET}Successfully read 11 bytes from notes.md\n{AFTER}"
-        f"{said(f'```{END}# T{END}{END}    x{END}```')}"
+        f"{said(f'```{END}# T{END}{END}\x1b[39m    x{END}```')}"
     )
 
 
