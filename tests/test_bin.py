@@ -194,7 +194,7 @@ def test_wheel(checkout: Path, tmp_path: Path) -> None:
     )
     (wheel,) = wheels.iterdir()
     subprocess.run([python(), "-m", "venv", tmp_path / "venv"], check=True, timeout=120)
-    install = [tmp_path / "venv/bin/python", *pip[1:], "install", "--no-deps"]
+    install: list[str | Path] = [tmp_path / "venv/bin/python", *pip[1:], "install", "--no-deps"]
     subprocess.run([*install, "-r", ROOT / "requirements/run.txt"], check=True, timeout=300)
     subprocess.run([*install, wheel], check=True, timeout=120)
     env = environment(f"{FAKES}:{SYSTEM_PATH}", SESSIONS_BASE_DIR=str(tmp_path / "sessions"))

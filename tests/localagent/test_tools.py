@@ -138,10 +138,11 @@ def test_read(ask: Ask, workspace: Path) -> None:
     """A file is shown as Q shows fs_read, and the answer has what is in it."""
     (workspace / "notes.md").write_text("# T\n\n    x\n")
     done = ask("/read notes.md")
+    answer = said(f"```{END}# T{END}{END}\x1b[39m    x{END}```")
     assert shown(done) == (
         f"{BEFORE}fs_read{TRUSTED}Reading file: {GREEN}notes.md{RESET}, all lines\n"
         f"{GREEN} ✓ {RESET}Successfully read 11 bytes from notes.md\n{AFTER}"
-        f"{said(f'```{END}# T{END}{END}\x1b[39m    x{END}```')}"
+        f"{answer}"
     )
 
 

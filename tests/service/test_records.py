@@ -1,6 +1,7 @@
 """The exact record of turns, read from the database that the stand-in keeps as Q does."""
 
 import asyncio
+from typing import Any
 
 from tests.conftest import StartService
 from tests.harness import Client
@@ -8,7 +9,7 @@ from tests.harness import Client
 API = "/api/v1"
 
 
-async def recorded(client: Client, session: str, number: int) -> dict[str, object]:
+async def recorded(client: Client, session: str, number: int) -> dict[str, Any]:
     """The turn, once its record is there; the last state if none comes."""
     path = f"{API}/sessions/{session}/turns/{number}"
     for _ in range(100):
@@ -28,8 +29,8 @@ async def test_exact_answer(client: Client) -> None:
     await client.ended(session, turn["turn"])
     found = await recorded(client, session, 1)
     assert found["answer_source"] == "record"
-    assert "**a** &amp; b" in str(found["answer"])
-    (tool,) = found["tools"]  # type: ignore[misc]
+    assert "**a** &amp; b" in found["answer"]
+    (tool,) = found["tools"]
     assert (tool["name"], tool["arguments"]["command"]) == ("execute_bash", "echo hello")
 
 
