@@ -40,6 +40,14 @@ class Framer:
             facts |= {**_known(event.output, "output"), **_known(event.seconds, "seconds")}
         return _frame(facts, f"{turn}-{end}-{nth}" if nth else f"{turn}-{end}")
 
+    def forgotten(self, turn: int) -> bytes:
+        """The agent does not remember an exchange that was interrupted."""
+        zh, en = (
+            "上一轮对话被中断，AI不记得其内容",
+            "the turn before this one was interrupted, and the agent does not remember it",
+        )
+        return self.event(turn, 0, 1, Notice(0, zh if self.lang == "zh" else en))
+
     def begin(self, turn: Turn) -> bytes:
         """On the stream of a session: a turn begins here."""
         facts = {"type": "turn", "session_id": turn.session_id, "turn": turn.number, "prompt": turn.prompt}

@@ -202,6 +202,15 @@ class Feed:
             if not await channel.changed(self.heartbeat):
                 yield PING
 
+    def notice(self, session_id: str, number: int) -> bytes | None:
+        """What a reader should know before a turn begins: that the agent has forgotten the one before."""
+        before = self.find(session_id, number - 1)
+        if before is None or before.form != "q" or before.started is None or before.ending is None:
+            return None
+        if before.ending.reason in ("completed", "failed"):
+            return None
+        return self.framer.forgotten(number)
+
     def replay(self, turn: Turn, after: Place, until: Place | None) -> Iterator[tuple[bytes, Place]]:
         """Frames from the transcript; see :func:`.tail.replay`."""
         channel = self._channels.get(turn.session_id)
@@ -252,6 +261,9 @@ class _Reader:
 
     def ready(self) -> Iterator[bytes]:
         """All that can be sent without waiting. Empty batches only let others run."""
+        if self.place == (0, 0) and (notice := self.feed.notice(self.session_id, self.number)):
+            self.place = (0, 1)
+            yield notice
         tail = self.channel.tail
         if tail is not None and tail.turn.number == self.number:
             self._tail = tail  # kept when the turn ends: its window has the end, too

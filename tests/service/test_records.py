@@ -52,3 +52,18 @@ async def test_conversation_continues(client: Client) -> None:
         body = {"message": "history", "session_id": session}
         found = await client.json("POST", f"{API}/chat", json=body, status=200)
         assert expected in found["response"]
+
+
+async def test_an_interrupted_exchange_is_forgotten(client: Client) -> None:
+    """The turn after an interrupted one works, and a notice says that the agent does not remember it."""
+    session = await client.session()
+    first = await client.turn(session, "say kept\nhang")
+    async with client.http.get(client.url + first["events_url"]) as response:
+        await response.content.readuntil(b"kept")
+    await client.json("POST", first["cancel_url"], status=200)
+    second = await client.turn(session, "say on")
+    for after in ("", "2-0"):
+        found = await client.events(second["events_url"] + (f"?after={after}" if after else ""))
+        assert [frame.type for frame in found if frame.data] == ["notice", "chunk", "done"]
+    rest = await client.events(second["events_url"] + "?after=2-0-1")
+    assert [frame.type for frame in rest] == ["chunk", "done"]
