@@ -27,7 +27,7 @@ from qchat.model.session import is_session_id
 
 Action = Callable[[], object]
 LOST = "lost"
-_TRANSCRIPT = re.compile(r"([1-9][0-9]{0,9})\.(out|err)")
+_TRANSCRIPT = re.compile(r"([1-9][0-9]{0,9})\.(out|err|json)")
 _FINISHED = "state NOT IN ('queued', 'running')"
 
 

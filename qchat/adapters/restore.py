@@ -15,7 +15,7 @@ from qchat.adapters import switch
 from qchat.adapters.database import connect_read_only
 from qchat.adapters.progress import Progress, unseen
 from qchat.adapters.rowcheck import accept_rows
-from qchat.adapters.snapshot import DATABASE
+from qchat.adapters.snapshot import DATABASE, SEEDED
 from qchat.adapters.statedir import StateDir, give
 from qchat.adapters.tarstream import BadArchive, TarReader
 from qchat.adapters.unpack import Unpacking
@@ -104,7 +104,7 @@ def _give_to_service(state: StateDir, staging: Path) -> None:
     if os.geteuid() != 0:
         return
     for session in (staging / "state").iterdir():
-        for path in (session, session / "turns", *session.glob("turns/*")):
+        for path in (session, session / "turns", session / SEEDED, *session.glob("turns/*")):
             if path.exists():
                 give(path, to_owner_of=state.private)
     for path in staging.glob(f"{DATABASE}*"):

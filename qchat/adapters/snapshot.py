@@ -4,8 +4,9 @@
 
     qchat-backup.json              first: the format, and what the backup is of
     sessions/{session id}/...      workspaces
-    state/{session id}/turns/...   {n}.out and {n}.err
+    state/{session id}/turns/...   {n}.out, {n}.err and {n}.json
     state/{session id}/home/...    the agents' homes: their memory of conversations, and their login
+    state/{session id}/seeded      with a home: that it has been prepared
     qchat.db                       the rows
     manifest.json                  last: what was left out, and why
 
@@ -36,10 +37,9 @@ from qchat.adapters.workspace import Workspace
 
 FORMAT = 1
 HEADER, DATABASE, MANIFEST = "qchat-backup.json", "qchat.db", "manifest.json"
+SEEDED = "seeded"
 DELETION_SECONDS = 5.0
 """A session's files go before its row does, by less than this."""
-CREDENTIALS = (b".aws",)
-"""What of a home is a login and nothing else; every turn brings its own."""
 Transcripts = list[tuple[int, int | None]]
 """(turn, length of its transcript); None for all of it, while the turn runs."""
 
@@ -51,7 +51,6 @@ class _Copied:
     id: str
     bare: bool
     """It had no row when the rows were copied."""
-    turns: int
     tree: TreeCopy
     lost: list[int] = field(factory=list)
     """Turns whose transcript is not there, or is shorter than it was."""
@@ -163,7 +162,6 @@ class Snapshot:
 
     def _count(self, copied: _Copied) -> None:
         self.sessions += 1
-        self.turns += copied.turns
         self.files += copied.tree.files
         self.missing += [(copied.id, number) for number in copied.lost]
         self.left_out += copied.sentences()
@@ -187,7 +185,7 @@ class Snapshot:
 
     def _copy(self, tar: TarWriter, session_id: str, bare: bool) -> _Copied:
         turns = self._transcripts(session_id)
-        copied = _Copied(id=session_id, bare=bare, turns=len(turns), tree=TreeCopy(tar))
+        copied = _Copied(id=session_id, bare=bare, tree=TreeCopy(tar))
         try:
             with Workspace.open(self.base_fd, session_id) as workspace:
                 copied.tree.add(f"sessions/{session_id}", workspace.fd)
@@ -225,21 +223,25 @@ class Snapshot:
             for number, size in turns:
                 if not _add_transcript(tar, prefix, fd, f"{number}.out", size):
                     copied.lost.append(number)
-                _add_transcript(tar, prefix, fd, f"{number}.err", None)
+                for beside in ("err", "json"):
+                    _add_transcript(tar, prefix, fd, f"{number}.{beside}", None)
             if self.homes:
                 try:
                     home = open_directory(fd, [b"home"])
                     stack.callback(os.close, home)
-                    copied.tree.add(f"{prefix}/home", home, CREDENTIALS)
+                    copied.tree.add(f"{prefix}/home", home)
                 except FileNotFoundError:
-                    pass
+                    return
                 except (WorkspaceError, OSError) as error:
                     copied.tree.left_out.append(f"{prefix}/home: {error}")
+                if (self.state.private / copied.id / SEEDED).exists():
+                    tar.add_bytes(f"{prefix}/{SEEDED}", b"", time.time())
 
     def _add_rows(self, tar: TarWriter, rows: sqlite3.Connection) -> None:
         rows.execute("BEGIN IMMEDIATE")
         rows.executemany("DELETE FROM sessions WHERE id = ?", [(name,) for name in self.deleted])
         rows.execute("COMMIT")
+        (self.turns,) = rows.execute("SELECT count(*) FROM turns").fetchone()
         fd = os.open(self.database, os.O_RDONLY | os.O_CLOEXEC)
         try:
             tar.add_file(DATABASE.encode(), os.fstat(fd), fd)

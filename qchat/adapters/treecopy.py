@@ -28,8 +28,8 @@ class TreeCopy:
     """Sentences."""
     _untold: int = 0
 
-    def add(self, name: str, root: int, skip: tuple[bytes, ...] = ()) -> None:
-        """Copy the directory ``root`` as ``name``, without the entries ``skip`` of its top level.
+    def add(self, name: str, root: int) -> None:
+        """Copy the directory ``root`` as ``name``.
 
         :raises WorkspaceError: when the root itself cannot be read.
         """
@@ -40,8 +40,6 @@ class TreeCopy:
         try:
             for key, status in walk:
                 path = walk.path(key)
-                if path.split(b"/", 1)[0] in skip:
-                    continue
                 if len(path) > PATH_BYTES:
                     self._leave_out(prefix, path, "its path is too long")
                     continue

@@ -19,7 +19,7 @@ from typing import Any
 from attrs import define, field
 
 from qchat.adapters.beneath import open_directory
-from qchat.adapters.snapshot import DATABASE, FORMAT, HEADER, MANIFEST
+from qchat.adapters.snapshot import DATABASE, FORMAT, HEADER, MANIFEST, SEEDED
 from qchat.adapters.tarstream import BadArchive, Member, TarReader
 from qchat.model.session import is_session_id
 
@@ -30,7 +30,7 @@ RESERVE_BYTES = 64 * 1024 * 1024
 """What is left free on the disk."""
 LOOK_BYTES = 16 * 1024 * 1024
 """How much is written between two looks at the free space."""
-_TRANSCRIPT = re.compile(rb"([1-9][0-9]{0,9})\.(out|err)")
+_TRANSCRIPT = re.compile(rb"([1-9][0-9]{0,9})\.(out|err|json)")
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE)
 
@@ -78,6 +78,10 @@ class Unpacking:
                 self._enter_tree(b"state/" + session + b"/home", path, member).add(path, member, content)
             case [b"state", session, b"turns", file] if _is_id(session):
                 self._take_transcript(session.decode(), file, member, content)
+            case [b"state", session, b"seeded"] if _is_id(session):
+                place = self.root / "state" / session.decode()
+                place.mkdir(mode=0o700, exist_ok=True)
+                _write(place / SEEDED, member, content)
             case [b"qchat.db"]:
                 _write(self.root / DATABASE, member, content)
             case [b"manifest.json"]:

@@ -36,11 +36,15 @@ def agent(settings: Settings, status: dict[str, Any] | None) -> Iterator[Line]:
     if found.name == "local":
         yield _local(found.description)
         return
-    version, why = version_of(found.command, settings.inherited.get("PATH", os.defpath))
+    if not found.version_flag:
+        yield Line("ok", "agent", found.description)
+        return
+    command = [found.command[0], found.version_flag]
+    version, why = version_of(command, settings.inherited.get("PATH", os.defpath))
     if version:
         yield Line("ok", "agent", f"{version} ({found.command[0]})")
     else:
-        advice = "run it by hand with --version; reinstall it if that fails as well"
+        advice = f"run it by hand with {found.version_flag}; reinstall it if that fails as well"
         yield Line("fail", "agent", f"{found.command[0]} does not tell its version: {why}", advice)
 
 
@@ -58,11 +62,11 @@ def _local(description: str) -> Line:
 
 
 def version_of(command: Sequence[str], path: str, seconds: float = VERSION_SECONDS) -> tuple[str, str]:
-    """(the first line that ``command --version`` prints, why there is none). Bounded in time."""
+    """(the first line that a command prints, why there is none). Bounded in time."""
     with tempfile.TemporaryDirectory(prefix="qchat-doctor-") as home:
         try:
             process = subprocess.Popen(
-                [*command, "--version"],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -78,9 +78,9 @@ def fill(base: Base) -> str:
     (workspace / "closed").chmod(0o500)
     os.mkfifo(workspace / "pipe")
     (base.state.home(name) / "memory").write_text("what was said")
-    (base.state.home(name) / ".aws").mkdir()
-    (base.state.home(name) / ".aws/credentials").write_text("secret")
+    base.state.mark_seeded(name)
     base.state.transcript(name, 1).with_suffix(".err").write_text("warning")
+    base.state.record(name, 1).write_text("{}")
     return name
 
 
@@ -103,24 +103,26 @@ def test_everything_comes_back(base: Base, archive: Path, fresh: StateDir) -> No
     assert (fresh.base / name / "sparse").stat().st_blocks < 1000
     assert tree(fresh.base / bare) == tree(base.path / bare)
     assert tree(fresh.base / expired) == tree(base.path / expired)
-    turns = "1.err", "1.out", "2.out", "3.out"
+    turns = "1.err", "1.json", "1.out", "2.out", "3.out"
     for turn in turns:
         place = Path(name) / "turns" / turn
         assert (fresh.private / place).read_bytes() == (base.state.private / place).read_bytes()
     assert (fresh.home(name) / "memory").read_text() == "what was said"
+    assert not fresh.mark_seeded(name)
     assert Base(fresh).execute("SELECT * FROM turns") == base.execute("SELECT * FROM turns")
     assert Base(fresh).execute("SELECT * FROM sessions") == base.execute("SELECT * FROM sessions")
     assert check(fresh, alone=True, repair=False) == []
 
 
-def test_logins_that_can_be_told_apart_stay_out(base: Base, archive: Path) -> None:
-    """Credentials in files of their own are never in a backup; without homes there is nothing of them."""
-    fill(base)
+def test_homes_can_stay_out(base: Base, archive: Path, fresh: StateDir) -> None:
+    """Without homes there are no logins in a backup, and a restored session gets a new one."""
+    name = fill(base)
     backup(base.state, archive)
-    assert not [name for name in names(archive) if "credentials" in name]
-    assert [name for name in names(archive) if name.endswith("home/memory")]
+    assert [path for path in names(archive) if path.endswith("home/memory")]
     backup(base.state, archive, homes=False)
-    assert not [name for name in names(archive) if "/home" in name]
+    assert not [path for path in names(archive) if "/home" in path]
+    restore(fresh, archive)
+    assert fresh.mark_seeded(name)
 
 
 def names(archive: Path) -> list[str]:

@@ -61,7 +61,7 @@ def test_an_agent_that_hangs_is_ended(tmp_path: Path) -> None:
     """An agent that does not end is killed with what it started, after a bounded time."""
     path = agent(tmp_path / "bin", f"sleep 600 & echo $! >{tmp_path}/child; echo $$ >{tmp_path}/own; wait")
     begun = time.monotonic()
-    version, why = version_of([str(tmp_path / "bin/q")], path, seconds=1.0)
+    version, why = version_of([str(tmp_path / "bin/q"), "--version"], path, seconds=1.0)
     assert version == ""
     assert "did not end" in why
     assert time.monotonic() - begun < 30
