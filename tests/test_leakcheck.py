@@ -1,5 +1,6 @@
 """The check that a test run leaves nothing behind, made to find what small programs leave."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_who_started_it() -> None:
 def test_socket(listen: str, named: str) -> None:
     """A socket that still listens is named with the process that holds it."""
     program = f"import os, socket, time; {listen}; os.fork() or time.sleep(300)"
-    assert named in check(f'{sys.executable} -c "{program}"').stderr
+    assert named in check(f'{shlex.quote(sys.executable)} -c "{program}"').stderr
 
 
 @pytest.mark.parametrize("make", ["mktemp", "mktemp -d", "touch $TMPDIR/.hidden"])

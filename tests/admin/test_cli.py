@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import subprocess
 import sys
 import time
@@ -221,7 +222,7 @@ def test_a_reader_that_leaves_is_no_error(base: Base) -> None:
     """When head(1) has seen enough the tool ends without a word."""
     for _ in range(300):
         base.session("bare")
-    program = f"{sys.executable} -m qchat.admin list | head -1"
+    program = f"{shlex.quote(sys.executable)} -m qchat.admin list | head -1"
     done = subprocess.run(
         ["sh", "-c", program],
         env=environment(base.path),

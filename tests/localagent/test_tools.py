@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -102,7 +103,11 @@ def test_run_interrupted(start: Start, workspace: Path) -> None:
         assert process.wait(10) == 1
         assert process.stderr is not None
         assert b"Interrupted" in process.stderr.read()
-    assert not alive(int((workspace / "pid").read_text()))
+    pid = int((workspace / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while alive(pid) and time.monotonic() < deadline:  # whose parent has to collect it
+        time.sleep(0.01)
+    assert not alive(pid)
 
 
 def test_write(ask: Ask, workspace: Path) -> None:
