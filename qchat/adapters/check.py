@@ -20,13 +20,12 @@ from qchat.adapters.directories import empty_trash
 from qchat.adapters.progress import Progress, unseen
 from qchat.adapters.rowcheck import EMPTY_SHA256, integrity_problems
 from qchat.adapters.schema import MIGRATIONS
-from qchat.adapters.statedir import StateDir, give
+from qchat.adapters.statedir import StateDir
 from qchat.adapters.transcript import digest
 from qchat.errors import QchatError
 from qchat.model.session import is_session_id
 
 Action = Callable[[], object]
-LOST = "lost"
 _TRANSCRIPT = re.compile(r"([1-9][0-9]{0,9})\.(out|err|json)")
 _FINISHED = "state NOT IN ('queued', 'running')"
 
@@ -167,12 +166,14 @@ class _Check:
             if not self._has_row(reader, name):
                 if directory.exists():
                     found = Finding(what=f"{directory} belongs to no session")
-                    yield self._repaired(found, "moved to lost/", partial(self._lose, directory, name))
+                    yield self._repaired(
+                        found, "moved to lost/", partial(self.state.set_aside, directory, name)
+                    )
                 continue
             for path in self._strays(reader, directory):
                 found = Finding(what=f"the transcript {path} belongs to no turn")
                 yield self._repaired(
-                    found, "moved to lost/", partial(self._lose, path, f"{name}-{path.name}")
+                    found, "moved to lost/", partial(self.state.set_aside, path, f"{name}-{path.name}")
                 )
 
     def _strays(self, reader: sqlite3.Connection | None, directory: Path) -> Iterable[Path]:
@@ -185,13 +186,6 @@ class _Check:
                 query = "SELECT 1 FROM turns WHERE session_id = ? AND number = ?"
                 if reader.execute(query, (directory.name, int(found[1]))).fetchone() is None:
                     yield directory / "turns" / name
-
-    def _lose(self, path: Path, name: str) -> None:
-        lost = self.state.private / LOST
-        with suppress(FileExistsError):
-            lost.mkdir(mode=0o700)
-            give(lost, to_owner_of=self.state.private)
-        os.rename(path, lost / f"{name}-{os.urandom(4).hex()}")
 
     # Leftovers
 

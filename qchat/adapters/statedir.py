@@ -10,6 +10,7 @@
         {session id}/home/        the agent's private HOME
         {session id}/turns/       {n}.out and {n}.err
         trash/                    renamed here at once, removed in the background
+        lost/                     what no row knows of; for the operator
 """
 
 import errno
@@ -176,6 +177,14 @@ class StateDir:
                 path.rename(self.trash / f"{session_id}-{uuid4().hex}")
                 found = True
         return found
+
+    def set_aside(self, path: Path, name: str) -> None:
+        """Move something of ours that belongs to nothing to ``lost``, where it is in nobody's way."""
+        lost = self.private / "lost"
+        with suppress(FileExistsError):
+            lost.mkdir(mode=0o700)
+            give(lost, to_owner_of=self.private)
+        path.rename(lost / f"{name}-{uuid4().hex}")
 
     def on_disk(self) -> Iterator[os.DirEntry[str]]:
         """The directories that are named by a session id."""

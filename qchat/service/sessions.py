@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from uuid import uuid4
 
 import structlog
@@ -127,6 +128,10 @@ class Sessions:
             Session(id=name, created=mtime, last_activity=mtime, message_count=0, idle=0)
             for name, mtime in found
         ]
+        for session in sessions:
+            # Transcripts of turns that no row knows would be in the way of those to come.
+            with suppress(FileNotFoundError):
+                self.state.set_aside(self.state.private / session.id, session.id)
         if sessions:
             await self.store.add_sessions(sessions)
             log.info("sessions taken over", count=len(sessions))

@@ -112,3 +112,29 @@ async def test_a_restored_server_goes_on(tmp_path: Path, http: aiohttp.ClientSes
         assert (await client.turn(session, "say three", key="c"))["turn"] == 3
         assert (await client.turn(session, "say four", key="d"))["turn"] == 4
         assert (await client.ended(session, 4))["reason"] == "completed"
+
+
+async def test_a_lost_database(tmp_path: Path, http: aiohttp.ClientSession) -> None:
+    """Without its database a server takes the directories over; turns begin anew, old ones are set aside."""
+    base = tmp_path / "sessions"
+    async with server(environment(base), tmp_path / "log") as running:
+        client = Client(http, running.url)
+        session = await client.session()
+        await client.turn(session, "say one")
+        await client.ended(session, 1)
+        (base / session / "file").write_text("kept")
+    for path in base.glob(".qchat/qchat.db*"):
+        path.unlink()
+    async with server(environment(base), tmp_path / "log") as running:
+        client = Client(http, running.url)
+        assert (await client.turn(session, "say two"))["turn"] == 1
+        assert (await client.ended(session, 1))["reason"] == "completed"
+        assert await load_answer(client, session) == "two"
+    assert (base / session / "file").read_text() == "kept"
+    assert len(list((base / ".qchat/lost").rglob("1.out"))) == 1
+    assert (await admin_beside(base, "check")).code == 0
+
+
+async def load_answer(client: Client, session: str) -> str:
+    found = await client.json("GET", f"{API}/sessions/{session}/messages", status=200)
+    return str(found["messages"][-1]["content"])
