@@ -1,7 +1,8 @@
 """What surrounds every handler: errors become JSON, and nothing a client sends becomes a 500."""
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from qchat.adapters.statedir import storage_error
@@ -12,6 +13,7 @@ from qchat.errors import (
     Overloaded,
     PayloadTooLarge,
     QchatError,
+    UnsupportedMediaType,
     ValidationError,
 )
 from qchat.settings import Settings
@@ -25,8 +27,12 @@ def errors_as_json(settings: Settings) -> Middleware:
 
     @web.middleware
     async def rendered(request: web.Request, handler: Handler) -> web.StreamResponse:
+        found: QchatError
         try:
+            _refuse_encoding(request)
             return await handler(request)
+        except (web.RequestPayloadError, HttpProcessingError) as error:
+            found = ValidationError(f"the body cannot be read: {str(error)[:200]}")
         except QchatError as error:
             found = error
         except web.HTTPException as error:
@@ -42,11 +48,18 @@ def errors_as_json(settings: Settings) -> Middleware:
             log.exception("request failed", method=request.method, path=request.path)
             found = InternalError()
         response = json_response(found.to_json(settings.lang), status=found.status, headers={**found.headers})
-        if isinstance(found, Overloaded):
-            response.force_close()  # its descriptor is wanted
+        if isinstance(found, Overloaded) or (request.body_exists and not request.content.at_eof()):
+            response.force_close()  # its descriptor is wanted, or its body was not read
         return response
 
     return rendered
+
+
+def _refuse_encoding(request: web.Request) -> None:
+    # A body means what it says: it is not unpacked, so a cut or hostile one cannot pass for another.
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedMediaType(f"Content-Encoding {encoding[:100]!r}: it takes identity")
 
 
 def bounded(limit: int) -> Middleware:

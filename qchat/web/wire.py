@@ -7,7 +7,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 from attrs import frozen
 
-from qchat.errors import PayloadTooLarge, UnsupportedMediaType, ValidationError
+from qchat.errors import PayloadTooLarge, RangeNotSatisfiable, UnsupportedMediaType, ValidationError
 from qchat.model.frame import ending_facts
 from qchat.model.prompt import check_prompt
 from qchat.model.session import Session, is_session_id
@@ -117,6 +117,20 @@ def _on_busy(fields: dict[str, Any]) -> Literal["reject", "queue"]:
     if value not in ("reject", "queue"):
         raise ValidationError(f'on_busy={value!r}: it takes "reject" or "queue"')
     return "queue" if value == "queue" else "reject"
+
+
+def check_range(request: web.Request, size: int) -> None:
+    """:raises RangeNotSatisfiable: when the request's range has nothing of ``size`` bytes."""
+    if hdrs.RANGE not in request.headers:
+        return
+    try:
+        start = request.http_range.start or 0
+    except ValueError:
+        start = size
+    if start >= size:
+        refusal = RangeNotSatisfiable(f"{request.headers[hdrs.RANGE][:100]} of {size} bytes")
+        refusal.headers = {hdrs.CONTENT_RANGE: f"bytes */{size}"}
+        raise refusal
 
 
 def whole_number(request: web.Request, name: str, default: int, *, least: int, most: int) -> int:

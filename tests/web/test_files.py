@@ -1,10 +1,13 @@
 """Files in and out of a workspace, over a real socket."""
 
+import asyncio
+import gzip
 import io
 import os
 import tarfile
 import zipfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, quote_from_bytes
 
@@ -13,7 +16,7 @@ import pytest
 from yarl import URL
 
 from tests.conftest import StartService
-from tests.harness import Client
+from tests.harness import Client, until
 
 API = "/api/v1"
 NAMES = [
@@ -214,3 +217,79 @@ async def test_patch(client: Client) -> None:
     for body in ({"title": 7}, {"title": "x\ny"}, {"expires_in": 5}, {"expires_in": True}, {"owner": "me"}):
         refused = await client.json("PATCH", path, json=body, status=400)
         assert next(iter(body)) in refused["details"]
+
+
+async def test_a_refused_upload_changes_nothing(client: Client) -> None:
+    """Bodies that are encoded, cut short or malformed are 4xx, and the file that is there stays."""
+    session, directory = await made(client)
+    (directory / "keep").write_bytes(b"old")
+    url = f"{API}/sessions/{session}/files"
+    packed = gzip.compress(os.urandom(200_000))[:60_000]
+    for encoding in ("gzip", "deflate", "bogus"):
+        headers = {"Content-Encoding": encoding}
+        await client.json("PUT", f"{url}/keep", data=io.BytesIO(packed), headers=headers, status=415)
+        headers |= {"Content-Type": "application/json"}
+        await client.json("POST", f"{API}/chat", data=b'{"message": "x"}', headers=headers, status=415)
+    first = b'--q\r\nContent-Disposition: form-data; name="f"; filename="keep"\r\n\r\nnew'
+    for rest in (b"", b"\r\n--q\r\nbadheader\r\n\r\nhi\r\n--q--\r\n", b"\r\n--q\r\n\r\nhi\r\n--q--\r\n"):
+        headers = {"Content-Type": "multipart/form-data; boundary=q"}
+        found = await client.json("POST", url, data=first + rest, headers=headers, status=400)
+        assert found["code"] == "VALIDATION_ERROR"
+    assert [path.name for path in directory.iterdir()] == ["keep"]
+    assert (directory / "keep").read_bytes() == b"old"
+
+
+async def test_if_match_holds_until_the_end(client: Client) -> None:
+    """Of two uploads with the same If-Match one wins, although both began when it was true."""
+    session, directory = await made(client)
+    url = url_of(client, session, b"f")
+    async with client.http.put(url, data=b"a") as response:
+        headers = {"If-Match": response.headers["ETag"]}
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"AA"
+        begun.set()
+        await go.wait()
+        yield b"AA"
+
+    async def slow() -> int:
+        async with client.http.put(url, data=slowly(), headers=headers) as response:
+            return response.status
+
+    first = asyncio.create_task(slow())
+    await begun.wait()
+    async with client.http.put(url, data=b"second", headers=headers) as response:
+        assert response.status == 200
+    go.set()
+    assert await first == 412
+    assert (directory / "f").read_bytes() == b"second"
+
+
+async def test_answers_without_a_body(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """304, 412 and 416 are answered without a trace in the log, and leave no descriptor open."""
+    session, directory = await made(client)
+    url = url_of(client, session, b"f")
+    async with client.http.put(url, data=b"abc") as response:
+        etag = response.headers["ETag"]
+    cases: list[tuple[dict[str, str], int]] = [
+        ({"If-None-Match": etag}, 304),
+        ({"If-Match": '"x"'}, 412),
+        ({"Range": "bytes=99-"}, 416),
+        ({}, 200),
+    ]
+    for headers, status in cases:
+        async with client.http.get(url, headers=headers) as response:
+            await response.read()
+            assert response.status == status
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    await until(lambda: not held(directory))
+
+
+def held(directory: Path) -> list[str]:
+    """The files of a directory that this process has open."""
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.append(os.readlink(link))
+    return [path for path in found if path.startswith(str(directory))]

@@ -3,13 +3,16 @@
 import asyncio
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, Literal
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from aiohttp import BodyPartReader, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import HttpProcessingError
 
 from qchat.adapters import beneath
+from qchat.adapters.upload import Upload
 from qchat.adapters.workspace import Entry, displayed
 from qchat.context import context
 from qchat.errors import (
@@ -22,9 +25,10 @@ from qchat.errors import (
     ValidationError,
 )
 from qchat.model.session import Session
-from qchat.web.wire import directories, json_response, whole_number
+from qchat.web.wire import check_range, directories, json_response, whole_number
 
 PIECE_BYTES = 256 * 1024
+_COMMITS = asyncio.Lock()
 MAX_LISTED = 100_000
 # Shown in place when asked for: types that no browser runs anything in.
 PREVIEWS = {
@@ -121,14 +125,30 @@ async def download(request: web.Request) -> web.StreamResponse:
     """One file, with ranges and conditions; ``preview=1`` shows text and pictures in place."""
     session, path = _session(request), _path(request)
     with _refusals(path):
-        fd, _ = await asyncio.to_thread(context(request).files.open, session.id, path)
+        fd, status = await asyncio.to_thread(context(request).files.open, session.id, path)
     try:
-        # By descriptor: whatever takes the name meanwhile, this is the file that was checked.
-        response = web.FileResponse(f"/proc/self/fd/{fd}", headers={**HOSTILE, **_kind(request, path)})
-        await response.prepare(request)  # sends it
-        return response
-    finally:
+        check_range(request, status.st_size)
+    except BaseException:
         os.close(fd)
+        raise
+    return _OpenFile(fd, headers={**HOSTILE, **_kind(request, path)})
+
+
+class _OpenFile(web.FileResponse):
+    """A file that is open already: whatever takes its name meanwhile, this is the one that was checked."""
+
+    def __init__(self, fd: int, headers: dict[str, str]) -> None:
+        super().__init__(f"/proc/self/fd/{fd}", headers=headers)
+        self._fd = fd
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        if self._fd < 0:  # sent, and the number may belong to another file by now
+            return None
+        try:
+            return await super().prepare(request)
+        finally:
+            os.close(self._fd)
+            self._fd = -1
 
 
 def _kind(request: web.Request, path: bytes) -> dict[str, str]:
@@ -149,12 +169,25 @@ def _kind(request: web.Request, path: bytes) -> dict[str, str]:
 async def put(request: web.Request) -> web.Response:
     """The body becomes the file, whole or not at all. 201 for a new one, 200 for one that is replaced."""
     session, path = _session(request), _path(request)
-    existing = await _check_conditions(request, session, path)
+    await _check_conditions(request, session, path)
     only_new = request.headers.get(hdrs.IF_NONE_MATCH, "").strip() == "*"
-    status = await _receive(request, session, path, request.content.iter_chunked(PIECE_BYTES), not only_new)
-    entry = Entry(displayed(path.rpartition(b"/")[2]), displayed(path), status.st_size, status.st_mtime, path)
-    headers = {"ETag": _etag(status)}
-    return json_response(_entry_json(session.id, entry), status=200 if existing else 201, headers=headers)
+    room = await _room(request, session)
+    pieces = request.content.iter_chunked(PIECE_BYTES)
+    with _refusals(path):
+        upload, _ = await _stage(request, session, path, pieces, replace=not only_new, room=room)
+        with closing(upload):
+            async with _COMMITS:  # the body took its time: look again, and let nobody come between
+                existing = await _check_conditions(request, session, path)
+                status = await asyncio.to_thread(upload.commit)
+    await context(request).sessions.touch(session.id)
+    status_code = 200 if existing else 201
+    entry = _entry_json(session.id, _entry(path, status))
+    return json_response(entry, status=status_code, headers={"ETag": _etag(status)})
+
+
+def _entry(path: bytes, status: os.stat_result) -> Entry:
+    name = displayed(path.rpartition(b"/")[2])
+    return Entry(name, displayed(path), status.st_size, status.st_mtime, path)
 
 
 async def _check_conditions(request: web.Request, session: Session, path: bytes) -> bool:
@@ -182,24 +215,22 @@ def _etags(header: str) -> list[str]:
     return [part.strip() for part in header.split(",")]
 
 
-async def _receive(
-    request: web.Request, session: Session, path: bytes, pieces: Any, replace: bool
-) -> os.stat_result:
-    ctx = context(request)
-    room = await _room(request, session)
-    with _refusals(path):
-        upload = await asyncio.to_thread(ctx.files.upload, session.id, path, replace=replace)
-        try:
-            async for piece in pieces:
-                room -= len(piece)
-                if room < 0:
-                    raise QuotaExceeded(limit=ctx.settings.session_bytes)
-                await asyncio.to_thread(upload.write, piece)
-            status = await asyncio.to_thread(upload.commit)
-        finally:
-            await asyncio.shield(asyncio.to_thread(upload.close))
-    await ctx.sessions.touch(session.id)
-    return status
+async def _stage(
+    request: web.Request, session: Session, path: bytes, pieces: Any, *, replace: bool, room: int
+) -> tuple[Upload, int]:
+    """Write what comes to a file that has no name yet: (the upload, the room that is left)."""
+    files = context(request).files
+    upload = await asyncio.to_thread(files.upload, session.id, path, replace=replace)
+    try:
+        async for piece in pieces:
+            room -= len(piece)
+            if room < 0:
+                raise QuotaExceeded(limit=context(request).settings.session_bytes)
+            await asyncio.to_thread(upload.write, piece)
+    except BaseException:
+        upload.close()
+        raise
+    return upload, room
 
 
 async def _room(request: web.Request, session: Session) -> int:
@@ -218,23 +249,39 @@ async def _room(request: web.Request, session: Session) -> int:
 
 
 async def post(request: web.Request) -> web.Response:
-    """Several files as multipart/form-data; the file names are paths in the workspace."""
+    """Several files as multipart/form-data; the file names are paths in the workspace.
+
+    They get their names when the whole body has been read: what is refused changes nothing.
+    """
     session = _session(request)
     if not request.content_type.startswith("multipart/"):
         raise ValidationError(f"Content-Type {request.content_type}: it takes multipart/form-data")
-    found = []
+    with ExitStack() as staged:
+        uploads = await _stage_all(request, session, staged)
+        found = []
+        for path, upload in uploads:
+            with _refusals(path):
+                status = await asyncio.to_thread(upload.commit)
+            found.append(_entry_json(session.id, _entry(path, status)))
+    await context(request).sessions.touch(session.id)
+    return json_response({"files": found}, status=201)
+
+
+async def _stage_all(request: web.Request, session: Session, staged: ExitStack) -> list[tuple[bytes, Upload]]:
+    uploads = []
+    room = await _room(request, session)
     try:
         async for part in await request.multipart():
             if not isinstance(part, BodyPartReader) or not part.filename:
                 raise ValidationError("every part must be a file with a filename")
             path = os.fsencode(part.filename)
-            status = await _receive(request, session, path, _pieces(part), True)
-            name = displayed(path.rpartition(b"/")[2])
-            entry = Entry(name, displayed(path), status.st_size, status.st_mtime, path)
-            found.append(_entry_json(session.id, entry))
-    except (ValueError, AssertionError) as error:  # how aiohttp says that the body is no multipart
+            with _refusals(path):
+                upload, room = await _stage(request, session, path, _pieces(part), replace=True, room=room)
+            staged.callback(upload.close)
+            uploads.append((path, upload))
+    except (ValueError, AssertionError, HttpProcessingError, web.RequestPayloadError) as error:
         raise ValidationError(f"the body is not valid multipart/form-data: {error}") from error
-    return json_response({"files": found}, status=201)
+    return uploads
 
 
 async def _pieces(part: BodyPartReader) -> Any:

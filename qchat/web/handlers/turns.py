@@ -6,11 +6,11 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from qchat.context import context
-from qchat.errors import RangeNotSatisfiable, TurnNotFound, ValidationError
+from qchat.errors import TurnNotFound, ValidationError
 from qchat.model.event import Position
 from qchat.model.turn import Turn
 from qchat.web.sse import asked_position, stream
-from qchat.web.wire import chat_request, json_response, read_json, turn_json, whole_number
+from qchat.web.wire import chat_request, check_range, json_response, read_json, turn_json, whole_number
 
 MAX_NUMBER = 10**15
 
@@ -115,13 +115,5 @@ async def output(request: web.Request) -> web.StreamResponse:
     }
     if not path.exists():  # it never started
         return web.Response(body=b"", headers=headers)
-    size = path.stat().st_size
-    try:
-        start = request.http_range.start or 0
-    except ValueError:
-        start = size
-    if hdrs.RANGE in request.headers and start >= size:
-        unsatisfiable = RangeNotSatisfiable(f"{request.headers[hdrs.RANGE][:100]} of {size} bytes")
-        unsatisfiable.headers = {hdrs.CONTENT_RANGE: f"bytes */{size}"}
-        raise unsatisfiable
+    check_range(request, path.stat().st_size)
     return web.FileResponse(path, headers=headers)
