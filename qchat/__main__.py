@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import signal
 import sys
 from typing import Any
@@ -64,7 +65,12 @@ async def serve(settings: Settings) -> None:
     try:
         await runner.setup()
         site = web.TCPSite(runner, settings.host.strip("[]"), settings.port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            raise OSError(f"port {settings.port} on {settings.host} is taken: set PORT to another") from None
         introduction = asyncio.create_task(_introduce(app, runner))
         await stop.wait()
         introduction.cancel()

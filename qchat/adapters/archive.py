@@ -3,6 +3,7 @@
 import io
 import os
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 from typing import Literal
@@ -54,9 +55,16 @@ def _zip_one(archive: zipfile.ZipFile, workspace: Workspace, entry: Entry) -> No
         fd, _ = workspace.open_file(entry.raw)
     except WorkspaceError:
         return
-    with open(fd, "rb") as file, archive.open(zipfile.ZipInfo(entry.path), "w", force_zip64=True) as target:
+    with open(fd, "rb") as file, archive.open(_info(entry), "w", force_zip64=True) as target:
         while piece := file.read(PIECE_BYTES):
             target.write(piece)
+
+
+def _info(entry: Entry) -> zipfile.ZipInfo:
+    year, month, day, hour, minute, second = time.localtime(entry.modified_time)[:6]
+    info = zipfile.ZipInfo(entry.path, (min(max(year, 1980), 2107), month, day, hour, minute, second))
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return info
 
 
 def _tar_one(tar: tarfile.TarFile, workspace: Workspace, entry: Entry) -> None:

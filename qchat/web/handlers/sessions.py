@@ -1,13 +1,14 @@
 """Sessions: make, list, show, change, delete; and what was said in them."""
 
 import asyncio
+from math import isfinite
 from typing import Any
 
 from aiohttp import web
 
 from qchat.context import context
 from qchat.errors import ValidationError
-from qchat.model.session import Session
+from qchat.model.session import Session, is_session_id
 from qchat.web.wire import json_response, read_json, session_changes, session_json, whole_number
 
 
@@ -33,7 +34,9 @@ def _cursor(request: web.Request) -> tuple[float, str] | None:
         return None
     created, _, session_id = before.partition("_")
     try:
-        return float(created), session_id
+        if is_session_id(session_id) and isfinite(float(created)):
+            return float(created), session_id
+        raise ValueError(before)
     except ValueError:
         raise ValidationError(f"before={before[:100]!r}: it takes the next of an earlier page") from None
 
