@@ -106,7 +106,7 @@ def isolation(settings: Settings, state: StateDir, status: dict[str, Any] | None
         report = asyncio.run(_measure(settings, state))
         yield _level(report.level, report.sentences())
     except (SandboxError, QchatError, OSError, TimeoutError) as error:
-        advice = "docs/sandbox.md says what it needs"
+        advice = "docs/security.md says what it needs"
         yield Line("fail", "isolation", str(error) or "it could not be measured in time", advice)
     finally:
         state.unlock()
@@ -125,4 +125,4 @@ async def _measure(settings: Settings, state: StateDir) -> Report:
 
 def _level(level: str, sentences: Sequence[str]) -> Line:
     first, *more = sentences
-    return Line("ok" if level == "full" else "warn", "isolation", first, "; ".join(more))
+    return Line("ok" if level == "full" and not more else "warn", "isolation", first, "; ".join(more))

@@ -46,7 +46,6 @@ def _examine(shown_settings: dict[str, str]) -> Iterator[Line]:
         yield Line("fail", "settings", str(error), "correct this variable; nothing else was looked at")
         return
     shown_settings.update(in_force(settings))
-    yield _sqlite()
     base = settings.sessions_base_dir
     try:
         state = StateDir.find(base)
@@ -56,6 +55,7 @@ def _examine(shown_settings: dict[str, str]) -> Iterator[Line]:
         return
     yield _writable(state)
     yield from _room(state.base)
+    yield _sqlite()
     status: dict[str, Any] | None = None
     for line, status in _server(state):  # noqa: B007  # the last one counts
         yield line
@@ -70,7 +70,9 @@ def _examine(shown_settings: dict[str, str]) -> Iterator[Line]:
 def _missing_base(base: Path, error: QchatError) -> Line:
     parent = next(path for path in base.absolute().parents if path.exists())
     if not os.path.lexists(base) and os.access(parent, os.W_OK | os.X_OK):
-        return Line("ok", "directory", f"{base} will be made when the server starts")
+        return Line(
+            "ok", "directory", f"{base.absolute()} (SESSIONS_BASE_DIR) will be made when the server starts"
+        )
     return Line("fail", "directory", str(error), "let SESSIONS_BASE_DIR name a directory that can be written")
 
 
@@ -84,7 +86,7 @@ def _writable(state: StateDir) -> Line:
         except OSError as error:
             advice = f"run this, and the server, as the owner of {path}, or make it writable"
             return Line("fail", "directory", f"{path} cannot be written: {error.strerror}", advice)
-    return Line("ok", "directory", f"{state.base} can be written")
+    return Line("ok", "directory", f"{state.base.absolute()} can be written (SESSIONS_BASE_DIR)")
 
 
 def _room(base: Path) -> Iterator[Line]:
