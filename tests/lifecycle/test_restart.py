@@ -28,6 +28,7 @@ from tests.harness import (
 )
 
 API = "/api/v1"
+KILLS = 3 if ROUNDS == 1 else 5 * ROUNDS
 
 
 async def read_some(client: Client, url: str, count: int, after: str = "") -> list[Frame]:
@@ -51,7 +52,7 @@ async def test_kill_loses_nothing(http: aiohttp.ClientSession, tmp_path: Path) -
     interrupted, no agent is alive, nothing runs again, and the stream continues at the byte."""
     rng = random.Random(7)
     env = environment(tmp_path / "sessions")
-    for round_ in range(3 * ROUNDS):
+    for round_ in range(KILLS):
         pids = tmp_path / f"pids{round_}"
         running = await Server.start(env, tmp_path / "log")
         client = Client(http, running.url)
@@ -118,7 +119,7 @@ async def test_acknowledged_sessions_survive(http: aiohttp.ClientSession, tmp_pa
     """Sessions that were acknowledged before a kill under load are all there afterwards."""
     env = environment(tmp_path / "sessions")
     known: list[str] = []
-    for _ in range(3 * ROUNDS):
+    for _ in range(KILLS):
         running = await Server.start(env, tmp_path / "log")
         client = Client(http, running.url)
 
