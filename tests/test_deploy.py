@@ -1,0 +1,34 @@
+"""What deploy/ has is well-formed: looked at by the tools of those who read it."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness import ROOT
+
+DEPLOY = ROOT / "deploy"
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_dockerfile() -> None:
+    """hadolint has nothing to say of the Dockerfile."""
+    assert run(Path(sys.executable).with_name("hadolint"), DEPLOY / "Dockerfile") == ""
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_unit(tmp_path: Path) -> None:
+    """systemd knows every word of the unit, and calls its exposure at most 5 of 10."""
+    unit = tmp_path / "qchat.service"
+    unit.write_text(
+        (DEPLOY / "qchat.service").read_text().replace("/opt/qchat/bin/qchat-server", sys.executable)
+    )
+    assert run("systemd-analyze", "verify", unit) == ""
+    run("systemd-analyze", "security", "--offline=true", "--threshold=50", unit)
