@@ -14,6 +14,7 @@ import qchat
 from qchat import log
 from qchat.adapters.sandbox import SandboxError
 from qchat.adapters.statedir import AlreadyRunning
+from qchat.adapters.tokens import TokensError
 from qchat.app import create_app
 from qchat.context import CONTEXT
 from qchat.errors import QchatError
@@ -40,7 +41,7 @@ def main() -> None:
     log.configure(settings)
     try:
         asyncio.run(serve(settings))
-    except (AlreadyRunning, SandboxError, QchatError, OSError) as error:
+    except (AlreadyRunning, SandboxError, TokensError, QchatError, OSError) as error:
         sys.exit(_complaint(error, 1))
 
 
@@ -89,6 +90,10 @@ async def _introduce(app: web.Application, runner: web.AppRunner) -> None:
     host, port = runner.addresses[0][:2]
     host = f"[{host}]" if ":" in host else host
     print(f"Listening on  http://{host}:{port}", flush=True)
+    if ctx.access.required:
+        # In the fragment, which browsers send to nobody: it gets into no log and no Referer.
+        here = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
+        print(f"Log in at     http://{here}:{port}/#login={ctx.access.new_link()}", flush=True)
     await ctx.launcher.measured.wait()
     print(f"Agent         {ctx.launcher.describe()}")
     print(f"Sessions in   {ctx.state.base}", flush=True)

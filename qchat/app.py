@@ -11,10 +11,12 @@ from qchat.adapters.descriptors import Budget
 from qchat.adapters.statedir import StateDir
 from qchat.context import CONTEXT, Context
 from qchat.settings import Settings
+from qchat.web.access import admitted
+from qchat.web.audit import audited
 from qchat.web.control import control_site
 from qchat.web.middleware import bounded, errors_as_json
 from qchat.web.routes import add_routes
-from qchat.web.security import guard
+from qchat.web.security import add_headers, guard
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -24,6 +26,7 @@ def create_app(settings: Settings) -> web.Application:
 
     :raises StorageUnavailable: when the base directory cannot be used.
     :raises AlreadyRunning: when another service owns it.
+    :raises TokensError: when the tokens file cannot be used.
     """
     state = StateDir.open(settings.sessions_base_dir)
     state.lock()
@@ -33,11 +36,18 @@ def create_app(settings: Settings) -> web.Application:
     app = web.Application(
         # A character may take twelve bytes in JSON.
         client_max_size=max(MAX_BODY_BYTES, 12 * settings.max_message_chars),
-        middlewares=[errors_as_json(settings), bounded(budget.requests), guard(settings)],
+        middlewares=[
+            errors_as_json(settings),
+            bounded(budget.requests),
+            audited,
+            guard(settings),
+            admitted,
+        ],
     )
     app[CONTEXT] = ctx
     add_routes(app)
 
+    app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_end_streams_and_turns)
     app.cleanup_ctx.extend((_lock, _processes, _rows, _turns, _upkeep, _control))
     return app

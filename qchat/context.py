@@ -5,15 +5,19 @@ from typing import Self
 from aiohttp import web
 from attrs import frozen
 
+from qchat.adapters.auditlog import AuditLog
 from qchat.adapters.database import Database
 from qchat.adapters.files import Files
 from qchat.adapters.launcher import Launcher
+from qchat.adapters.logins import Logins
 from qchat.adapters.process import Spawner
 from qchat.adapters.quota import Quota, Quotas
 from qchat.adapters.schema import MIGRATIONS
 from qchat.adapters.statedir import StateDir
 from qchat.adapters.store import Store
+from qchat.model.buckets import Buckets
 from qchat.model.frame import Framer
+from qchat.service.access import MINUTE, Access
 from qchat.service.chat import Chat
 from qchat.service.cleanup import Cleanup
 from qchat.service.feed import Feed
@@ -46,6 +50,8 @@ class Context:
     records: Records
     janitor: Janitor
     cleanup: Cleanup
+    access: Access
+    audit: AuditLog
 
     @classmethod
     def build(cls, settings: Settings, state: StateDir, max_turns: int) -> Self:
@@ -87,6 +93,7 @@ class Context:
             idle=idle,
             max_sessions=settings.max_sessions,
             expiry=settings.session_expiry,
+            new=Buckets(size=settings.session_rate, seconds=MINUTE) if settings.access_control else None,
         )
         return cls(
             settings=settings,
@@ -113,6 +120,8 @@ class Context:
                 cleanup=settings.auto_cleanup_sessions,
             ),
             cleanup=Cleanup(store=store, state=state, sessions=sessions),
+            access=Access.create(settings, Logins(database)),
+            audit=AuditLog(settings.audit_path(state.private)),
         )
 
 

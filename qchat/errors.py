@@ -4,6 +4,7 @@
 
     QchatError
     ├── ValidationError        400 VALIDATION_ERROR
+    ├── Unauthorized           401 UNAUTHORIZED
     ├── Forbidden              403 FORBIDDEN
     ├── SessionNotFound        404 SESSION_NOT_FOUND
     ├── TurnNotFound           404 TURN_NOT_FOUND
@@ -16,6 +17,7 @@
     ├── PayloadTooLarge        413 PAYLOAD_TOO_LARGE
     ├── UnsupportedMediaType   415 UNSUPPORTED_MEDIA_TYPE
     ├── RangeNotSatisfiable    416 RANGE_NOT_SATISFIABLE
+    ├── TooManyRequests        429 TOO_MANY_REQUESTS
     ├── Overloaded             503 OVERLOADED
     ├── AgentUnavailable       503 QCLI_UNAVAILABLE
     ├── QuotaExceeded          507 QUOTA_EXCEEDED
@@ -27,6 +29,7 @@
 Texts are Chinese by default, as existing clients expect; each class carries both languages.
 """
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -70,6 +73,16 @@ class ValidationError(QchatError):
     code = "VALIDATION_ERROR"
     zh = "请求数据格式错误"
     en = "the request is malformed"
+
+
+class Unauthorized(QchatError):
+    """The request does not say who it is from, or what it says does not count."""
+
+    status = 401
+    code = "UNAUTHORIZED"
+    zh = "需要登录"
+    en = "a login or token is needed"
+    headers: Mapping[str, str] = MappingProxyType({"WWW-Authenticate": 'Bearer realm="qchat"'})
 
 
 class Forbidden(QchatError):
@@ -178,6 +191,19 @@ class RangeNotSatisfiable(QchatError):
     code = "RANGE_NOT_SATISFIABLE"
     zh = "请求的范围无效"
     en = "the range cannot be satisfied"
+
+
+class TooManyRequests(QchatError):
+    """The client has done this too often; ``Retry-After`` says when it may again."""
+
+    status = 429
+    code = "TOO_MANY_REQUESTS"
+    zh = "请求过于频繁，请稍后重试"
+    en = "too many requests, try again later"
+
+    def __init__(self, wait: float, details: str) -> None:
+        super().__init__(details)
+        self.headers = {"Retry-After": str(max(1, math.ceil(wait)))}
 
 
 class Overloaded(QchatError):

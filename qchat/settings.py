@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +12,10 @@ from attrs import field, frozen
 
 from qchat.adapters.policy import Mode, Network
 from qchat.model.turn import Output
+
+ProxyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+SECRETS = {"QCHAT_TOKEN"}
+"""Variables whose values are never shown."""
 
 
 class SettingsError(Exception):
@@ -66,18 +71,35 @@ def _number(
     return _setting(name, default, meaning, read, f"{kind} {bounds}")
 
 
-def _set(name: str, meaning: str) -> Any:
-    def read(text: str) -> frozenset[str]:
-        return frozenset(filter(None, (part.strip().lower() for part in text.split(","))))
+def _set(name: str, meaning: str, one: Callable[[str], object], allowed: str) -> Any:
+    """A list; ``one`` reads a member and raises ValueError for what is not allowed."""
 
-    return _setting(name, frozenset(), meaning, read, "a list, separated by commas")
+    def read(text: str) -> frozenset[object]:
+        return frozenset(one(part.strip().lower()) for part in text.split(",") if part.strip())
+
+    return _setting(name, frozenset(), meaning, read, f"{allowed}, separated by commas")
+
+
+def _matching(pattern: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError
+        return text
+
+    return read
+
+
+HOST_NAME = r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]*:[0-9a-f:.]*"
+ORIGIN = r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 
 
 @frozen(kw_only=True)
 class Settings:
     """What the operator decided. Times are in seconds, sizes in bytes."""
 
-    host: str = _setting("HOST", "127.0.0.1", "address to listen on; loopback only, without access control")
+    host: str = _setting(
+        "HOST", "127.0.0.1", "address to listen on; only loopback without tokens or a proxy's users"
+    )
     port: int = _number("PORT", 8080, "port to listen on; 0 takes a free one", least=0, most=65535)
     debug: bool = _flag_setting("DEBUG", False, "log at level debug")
     sessions_base_dir: Path = _setting(
@@ -167,11 +189,51 @@ class Settings:
         whole=False,
     )
     allowed_hosts: frozenset[str] = _set(
-        "QCHAT_ALLOWED_HOSTS", "more Host names that requests may carry, besides the address itself"
+        "QCHAT_ALLOWED_HOSTS",
+        "more Host names that requests may carry, besides the address itself",
+        _matching(HOST_NAME),
+        "names without port or wildcard",
     )
     allowed_origins: frozenset[str] = _set(
         "QCHAT_ALLOWED_ORIGINS",
-        "more origins whose pages may call the service, such as https://portal.example",
+        "more origins whose pages may call the service (CORS), such as https://portal.example",
+        _matching(ORIGIN),
+        "origins such as https://portal.example, without path or wildcard",
+    )
+    token: str = _setting(
+        "QCHAT_TOKEN",
+        "",
+        "the operator's token: requests need it, or one of QCHAT_TOKENS_FILE",
+        _matching(r"[!-~]{16,1000}"),
+        "16 or more printable ASCII characters",
+    )
+    tokens_file: Path | None = _setting(
+        "QCHAT_TOKENS_FILE", None, "file of tokens, which qchat-admin token writes: requests need one", Path
+    )
+    trusted_proxies: frozenset[ProxyNetwork] = _set(
+        "QCHAT_TRUSTED_PROXIES",
+        "addresses of proxies whose X-Forwarded-For, -Proto and -Host are believed",
+        ipaddress.ip_network,
+        "addresses and networks such as 10.0.0.0/8",
+    )
+    user_header: str = _setting(
+        "QCHAT_USER_HEADER",
+        "",
+        "header in which trusted proxies name the user, such as X-Forwarded-User",
+        _matching(r"[A-Za-z0-9-]{1,100}"),
+        "the name of a header",
+    )
+    login_failures: int = _number(
+        "QCHAT_LOGIN_FAILURES", 10, "wrong tokens that a client may send in a minute; beyond it 429", least=1
+    )
+    session_rate: int = _number(
+        "QCHAT_SESSION_RATE",
+        300,
+        "sessions that a principal may create in a minute, with access control; beyond it 429",
+        least=1,
+    )
+    audit_log: str = _setting(
+        "QCHAT_AUDIT_LOG", "", "file of the audit log, or off; by default .qchat/audit.log"
     )
     lang: str = _choice("QCHAT_LANG", "zh", ("zh", "en"), "language of error texts")
     log_file: Path | None = _setting("QCHAT_LOG_FILE", None, "file that the log goes to as well", Path)
@@ -180,6 +242,27 @@ class Settings:
     )
     inherited: Mapping[str, str] = field(factory=dict, repr=False)
     """The environment that the service was started with: what agents may need of it is theirs to pick."""
+
+    @property
+    def access_control(self) -> bool:
+        """Whether requests have to say who they are."""
+        return bool(self.token or self.tokens_file or self.user_header)
+
+    def audit_path(self, private: Path) -> Path | None:
+        """Where the audit log goes; ``private`` is the service's own directory."""
+        if self.audit_log == "off":
+            return None
+        return Path(self.audit_log) if self.audit_log else private / "audit.log"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Self:
@@ -196,25 +279,28 @@ class Settings:
             try:
                 values[variable.name] = variable.metadata["read"](text)
             except ValueError:
+                shown = "(hidden)" if name in SECRETS else repr(text)
                 raise SettingsError(
-                    f"{name}={text!r} is not allowed: it takes {variable.metadata['allowed']}"
+                    f"{name}={shown} is not allowed: it takes {variable.metadata['allowed']}"
                 ) from None
-        settings = cls(**values, inherited=dict(env))  # type: ignore[arg-type]  # checked one by one
+        inherited = {name: value for name, value in env.items() if name != "QCHAT_TOKEN"}
+        settings = cls(**values, inherited=inherited)  # type: ignore[arg-type]  # checked one by one
         settings._refuse_open_door()
+        if not settings.loopback and "sandbox" not in values:
+            settings = attrs.evolve(settings, sandbox="required")
         return settings
 
     def _refuse_open_door(self) -> None:
         """Whoever reaches the port can run commands: beyond loopback that needs access control."""
-        if self.host == "localhost":
-            return
-        try:
-            loopback = ipaddress.ip_address(self.host.strip("[]")).is_loopback
-        except ValueError:
-            loopback = False
-        if not loopback:
+        if self.user_header and not self.trusted_proxies:
             raise SettingsError(
-                f"HOST={self.host!r} is not allowed without access control, which this version does not"
-                " have: it takes a loopback address (127.0.0.1, ::1, localhost)"
+                f"QCHAT_USER_HEADER={self.user_header!r} is not allowed without QCHAT_TRUSTED_PROXIES:"
+                " anybody could send it"
+            )
+        if not (self.loopback or self.access_control):
+            raise SettingsError(
+                f"HOST={self.host!r} is not allowed without access control: set QCHAT_TOKENS_FILE (or"
+                " QCHAT_TOKEN, or QCHAT_USER_HEADER), or take a loopback address (127.0.0.1, ::1, localhost)"
             )
 
 
@@ -226,7 +312,7 @@ def in_force(settings: Settings) -> dict[str, str]:
 def _written(name: str, value: object) -> str:
     if value is None or value == "":
         return ""
-    if name.endswith("TOKEN"):
+    if name in SECRETS:
         return "(hidden)"
     if isinstance(value, bool):
         return str(value).lower()

@@ -102,5 +102,6 @@ def _upgrade(path: Path) -> int:
             " WHERE state = 'queued'",
             (time.time(), EMPTY_SHA256),
         )
+        connection.execute("DELETE FROM logins")  # some of them may have been ended since
         (count,) = connection.execute("SELECT count(*) FROM turns").fetchone()
     return int(count)

@@ -6,7 +6,7 @@ from typing import Any
 from qchat.model.session import Session
 from qchat.model.turn import Ending, Turn
 
-SESSION = "id, created, last_activity, message_count, idle, expired, title, pinned, expires_in"
+SESSION = "id, created, last_activity, message_count, idle, expired, title, pinned, expires_in, owner"
 TURN = (
     "session_id, number, prompt, request_key, state, created, started, form, output,"
     " ended, exit, bytes, sha256, code, detail, answered"

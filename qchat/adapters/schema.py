@@ -48,4 +48,16 @@ MIGRATIONS = (
         PRIMARY KEY (caller, request_key)
     ) WITHOUT ROWID;
     """,
+    """
+    -- Browsers that have logged in: the SHA-256 of the cookie, and of the token that it stands for.
+    CREATE TABLE logins (
+        id         TEXT PRIMARY KEY,
+        credential TEXT NOT NULL,
+        principal  TEXT NOT NULL,
+        created    REAL NOT NULL,
+        expires    REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX logins_by_principal ON logins (principal, created);
+    CREATE INDEX sessions_by_owner ON sessions (owner, expired, created, id);
+    """,
 )

@@ -39,12 +39,18 @@ class Store:
             raise SessionNotFound()
         return found
 
-    def sessions(self, limit: int, before: tuple[float, str] | None = None) -> list[Session]:
-        """Sessions that have not expired, newest first, older than the place ``before`` (created, id)."""
+    def sessions(
+        self, limit: int, before: tuple[float, str] | None = None, *, owner: str | None = None
+    ) -> list[Session]:
+        """Sessions that have not expired, newest first, older than the place ``before`` (created, id).
+
+        ``owner`` None means everybody's.
+        """
+        own, owners = ("", ()) if owner is None else ("owner = ? AND ", (owner,))
         found = self.db.reader.execute(
-            f"SELECT {SESSION} FROM sessions WHERE NOT expired AND (created, id) < (?, ?)"
+            f"SELECT {SESSION} FROM sessions WHERE {own}expired = 0 AND (created, id) < (?, ?)"
             " ORDER BY created DESC, id DESC LIMIT ?",
-            (*(before or (float("inf"), "")), limit),
+            (*owners, *(before or (float("inf"), "")), limit),
         )
         return [rows.to_session(row) for row in found]
 
@@ -63,7 +69,7 @@ class Store:
     async def add_sessions(self, sessions: list[Session]) -> None:
         def work(connection: sqlite3.Connection) -> None:
             connection.executemany(
-                f"INSERT OR IGNORE INTO sessions ({SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT OR IGNORE INTO sessions ({SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [astuple(session) for session in sessions],
             )
 

@@ -17,7 +17,8 @@ from qchat.adapters.backup import BackupError
 from qchat.adapters.control import ControlError
 from qchat.adapters.restore import RestoreError
 from qchat.adapters.statedir import AlreadyRunning
-from qchat.admin import doctor, sessions, upkeep
+from qchat.adapters.tokens import TokensError
+from qchat.admin import doctor, sessions, tokens, upkeep
 from qchat.admin.output import Output
 from qchat.errors import QchatError
 from qchat.localagent.install import InstallError
@@ -25,7 +26,10 @@ from qchat.model.session import is_session_id
 from qchat.settings import Settings, SettingsError
 
 Command = Callable[[argparse.Namespace, Output, Settings], int]
-EXPECTED = (AlreadyRunning, BackupError, ControlError, InstallError, QchatError, RestoreError, OSError)
+EXPECTED = (
+    *(AlreadyRunning, BackupError, ControlError, InstallError, QchatError, RestoreError, TokensError),
+    OSError,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -121,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--move-aside", action="store_true", help="keep the sessions that are there in a directory beside"
     )
+    tokens.add_commands(add("token", tokens.list_tokens, "Say who may use the service"), common)
     command = add("local-model", upkeep.local_model, "Install the language model of the built-in agent")
     command.add_argument("action", choices=["install"])
     return top

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import qchat
 from qchat.adapters.control import Control, ControlError
 from qchat.adapters.statedir import AlreadyRunning, StateDir
+from qchat.adapters.tokens import TokensError, TokensFile
 from qchat.admin import agentcheck
 from qchat.admin.line import Line, Status
 from qchat.admin.output import Output, plural, size
@@ -56,6 +58,7 @@ def _examine(shown_settings: dict[str, str]) -> Iterator[Line]:
     yield _writable(state)
     yield from _room(state.base)
     yield _sqlite()
+    yield _access(settings)
     status: dict[str, Any] | None = None
     for line, status in _server(state):  # noqa: B007  # the last one counts
         yield line
@@ -99,6 +102,27 @@ def _room(base: Path) -> Iterator[Line]:
     if room.f_files and room.f_favail < ENOUGH_FILES:
         text = f"{plural(room.f_favail, 'more file')} can be made"
         yield Line("warn", "disk", text, "the file system runs out of inodes: remove small files")
+
+
+def _access(settings: Settings) -> Line:
+    """Who may use the service. Tokens are counted, never shown."""
+    if not settings.access_control:
+        return Line("ok", "access", "no tokens: everybody on this machine may use the service")
+    ways = ["QCHAT_TOKEN"] if settings.token else []
+    if settings.user_header:
+        ways.append(f"the users that proxies name in {settings.user_header}")
+    if settings.tokens_file:
+        try:
+            tokens = TokensFile(settings.tokens_file).load()
+        except TokensError as error:
+            advice = "qchat-admin token add makes it; until it is right, it lets nobody in"
+            return Line("fail", "access", str(error), advice)
+        expired = sum(token.expired(time.time()) for token in tokens)
+        ways.append(
+            f"{plural(len(tokens), 'token')} in {settings.tokens_file}"
+            + (f" ({expired} of them expired)" if expired else "")
+        )
+    return Line("ok", "access", ", ".join(ways))
 
 
 def _sqlite() -> Line:

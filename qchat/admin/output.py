@@ -35,6 +35,11 @@ class Output:
         if not self.as_json:
             print(shown(text))
 
+    def note(self, text: str) -> None:
+        """What a reader should know, and a program that reads the result need not."""
+        if not self.as_json:
+            print(shown(text), file=sys.stderr)
+
     def table(self, titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """A table on a terminal; in a pipe a line for each row, without titles, separated by tabs."""
         if self.as_json:

@@ -31,3 +31,5 @@ class Session:
     """Never expires."""
     expires_in: float | None = None
     """Seconds without activity until it expires; None for the service's setting."""
+    owner: str = ""
+    """The name of the principal that made it; empty for the operator's, and those taken over from disk."""

@@ -10,7 +10,9 @@ from attrs import define, field
 
 from qchat.adapters.statedir import StateDir, storage_error
 from qchat.adapters.store import Store
-from qchat.errors import Overloaded, QchatError, SessionNotFound, StorageFull
+from qchat.errors import Overloaded, QchatError, SessionNotFound, StorageFull, TooManyRequests
+from qchat.model.buckets import Buckets
+from qchat.model.principal import Principal
 from qchat.model.session import Session, is_session_id
 from qchat.service.feed import Feed
 from qchat.service.idle import IdleClock
@@ -31,28 +33,59 @@ class Sessions:
     idle: IdleClock
     max_sessions: int
     expiry: float
+    new: Buckets | None = None
+    """How often each principal may create one; None for no limit."""
     being_made: set[str] = field(factory=set)
     """Sessions whose directory is there and whose row is not committed yet."""
     trash_filled: asyncio.Event = field(factory=asyncio.Event)
     """Set when there is something in the trash."""
 
-    def get(self, session_id: str) -> Session:
-        """:raises SessionNotFound: also for an id that is none, and for a session that has expired."""
+    def get(self, session_id: str, principal: Principal) -> Session:
+        """The session, for whoever asks; here, and nowhere else, it is decided whose sessions exist.
+
+        :raises SessionNotFound: also for an id that is none, for a session that has expired, and for one
+            of somebody else: nobody learns what others have.
+        """
         if not is_session_id(session_id):
             raise SessionNotFound()
-        return self.store.session(session_id)
+        session = self.store.session(session_id)
+        if not principal.sees(session.owner):
+            raise SessionNotFound()
+        return session
+
+    def visible(
+        self, principal: Principal, limit: int, before: tuple[float, str] | None = None
+    ) -> list[Session]:
+        """What exists for whoever asks, newest first, older than the place ``before``."""
+        owner = None if principal.role == "admin" else principal.name
+        return self.store.sessions(limit, before, owner=owner)
+
+    def _count(self, principal: Principal) -> None:
+        if self.new is None:
+            return
+        now = time.monotonic()
+        if wait := self.new.wait(principal.name, now):
+            raise TooManyRequests(wait, f"{self.new.size:.0f} new sessions a minute are allowed")
+        self.new.take(principal.name, now)
 
     @shielded
-    async def create(self) -> Session:
+    async def create(self, principal: Principal) -> Session:
         """:raises Overloaded: when there are too many.
+        :raises TooManyRequests: when the principal has created too many just now.
         :raises StorageFull:
         :raises StorageUnavailable:
         """
         if self.store.count_sessions() >= self.max_sessions:
             raise Overloaded(limit=self.max_sessions)
+        self._count(principal)
         now = time.time()
         session = Session(
-            id=str(uuid4()), created=now, last_activity=now, message_count=0, idle=self.idle.now()
+            id=str(uuid4()),
+            created=now,
+            last_activity=now,
+            message_count=0,
+            idle=self.idle.now(),
+            owner=principal.name,
         )
         self.being_made.add(session.id)
         try:
@@ -76,7 +109,7 @@ class Sessions:
         """
         if not await self.store.change_session(session_id, changes):
             raise SessionNotFound()
-        return self.get(session_id)
+        return self.store.session(session_id)
 
     async def touch(self, session_id: str) -> None:
         """Note activity."""
@@ -95,7 +128,7 @@ class Sessions:
 
         :raises SessionNotFound:
         """
-        self.get(session_id)
+        self.store.session(session_id)
         try:
             async with self.turns.ended(session_id):
                 # The files before the row: they make room on a full disk.

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from qchat.web.handlers import chat, files, meta, sessions, turns
+from qchat.web.handlers import chat, files, login, meta, sessions, turns
 
 API = "/api/v1"
 SESSION = API + "/sessions/{session_id}"
@@ -19,6 +19,9 @@ def add_routes(app: web.Application) -> None:
             web.get("/health", meta.health),
             web.get("/livez", meta.alive),
             web.get("/readyz", meta.alive),
+            web.get(f"{API}/login", login.show),
+            web.post(f"{API}/login", login.create),
+            web.post(f"{API}/logout", login.delete),
             web.post(f"{API}/chat", chat.chat),
             web.post(f"{API}/chat/stream", chat.chat_stream),
             web.get(f"{API}/chat/stream", chat.chat_event_source, allow_head=False),

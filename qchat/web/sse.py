@@ -8,10 +8,12 @@ from contextlib import aclosing, suppress
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
+from qchat.context import context
 from qchat.errors import ValidationError
 from qchat.model.event import Position
 from qchat.model.frame import PING
 from qchat.settings import Settings
+from qchat.web.access import grant
 
 SEND_BUFFER_BYTES = 256 * 1024
 """What the kernel may hold for one reader: a stalled one must not cost megabytes."""
@@ -28,7 +30,8 @@ async def stream(
     """Send ``head`` and then ``batches`` until they end or the reader leaves.
 
     Heartbeats are comments, or, with ``named_pings``, events that scripts can see. A reader that
-    takes nothing for ``stall_timeout`` seconds is cut; it can come back and continue.
+    takes nothing for ``stall_timeout`` seconds is cut; it can come back and continue. The stream of one
+    whose token is revoked ends.
     """
     response = EventSourceResponse(
         sep="\n",
@@ -45,6 +48,8 @@ async def stream(
             if head:
                 await response.write(head)
             async for batch in batches:
+                if not context(request).access.holds(grant(request)):
+                    break  # its token was revoked or is over
                 if not batch:
                     await asyncio.sleep(0)  # a long replay lets others run
                 elif batch is not PING or named_pings:

@@ -157,6 +157,7 @@ def session_json(session: Session, settings: Settings, workspace: str) -> dict[s
         "title": session.title,
         "pinned": session.pinned,
         "expires_in": session.expires_in,
+        "owner": session.owner,
     }
 
 

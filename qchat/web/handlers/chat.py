@@ -11,6 +11,8 @@ from qchat.model.event import Position
 from qchat.model.failure import failure
 from qchat.model.frame import ending_facts
 from qchat.model.turn import Turn
+from qchat.web.access import principal
+from qchat.web.audit import audit_prompt
 from qchat.web.sse import asked_position, stream
 from qchat.web.wire import ChatRequest, chat_request, json_response, read_json
 
@@ -74,7 +76,7 @@ async def chat_event_source(request: web.Request) -> web.StreamResponse:
     if position is None:
         turn, _ = await _submit(request, asked, repeat="any")
         return await _stream(request, turn, None)
-    ctx.sessions.get(asked.session_id)
+    ctx.sessions.get(asked.session_id, principal(request))
     turn = ctx.feed.check(asked.session_id, position)
     if ctx.feed.seen_whole(turn, position):
         return web.Response(status=204)
@@ -82,9 +84,16 @@ async def chat_event_source(request: web.Request) -> web.StreamResponse:
 
 
 async def _submit(request: web.Request, asked: ChatRequest, *, repeat: Repeat) -> tuple[Turn, bool]:
-    return await context(request).chat.submit(
-        asked.session_id, asked.message, request_key=asked.request_key, queue=asked.queue, repeat=repeat
+    turn, new = await context(request).chat.submit(
+        principal(request),
+        asked.session_id,
+        asked.message,
+        request_key=asked.request_key,
+        queue=asked.queue,
+        repeat=repeat,
     )
+    audit_prompt(request, turn, new=new, creates=asked.session_id is None)
+    return turn, new
 
 
 async def _stream(request: web.Request, turn: Turn, position: Position | None) -> web.StreamResponse:

@@ -25,6 +25,7 @@ from qchat.errors import (
     ValidationError,
 )
 from qchat.model.session import Session
+from qchat.web.access import session as _session
 from qchat.web.wire import check_range, directories, json_response, whole_number
 
 PIECE_BYTES = 256 * 1024
@@ -44,10 +45,6 @@ HOSTILE = {
     "Cross-Origin-Resource-Policy": "same-origin",
     hdrs.CACHE_CONTROL: "private, no-cache",
 }
-
-
-def _session(request: web.Request) -> Session:
-    return context(request).sessions.get(request.match_info["session_id"])
 
 
 def _path(request: web.Request) -> bytes:

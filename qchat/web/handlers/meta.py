@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 import qchat
 from qchat.context import context
 from qchat.errors import EndpointNotFound
+from qchat.web.access import GRANT
 from qchat.web.wire import json_response
 
 UI = Path(qchat.__file__).parent / "ui"
@@ -58,13 +59,15 @@ async def static(request: web.Request) -> web.StreamResponse:
 
 
 async def health(request: web.Request) -> web.Response:
-    """Degraded when no agent CLI answers; asks no process."""
+    """Degraded when no agent CLI answers; asks no process. Somebody unknown learns no more than that."""
     ctx = context(request)
     available = ctx.launcher.available
+    found = {"status": "healthy" if available else "degraded", "timestamp": time.time()}
+    if GRANT not in request:
+        return json_response(found)
     return json_response(
         {
-            "status": "healthy" if available else "degraded",
-            "timestamp": time.time(),
+            **found,
             "qcli_available": available,
             "active_sessions": ctx.store.count_sessions(),
             "active_processes": ctx.turns.running,

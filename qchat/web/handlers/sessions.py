@@ -9,12 +9,16 @@ from aiohttp import web
 from qchat.context import context
 from qchat.errors import ValidationError
 from qchat.model.session import Session, is_session_id
+from qchat.web.access import principal
+from qchat.web.access import session as session_of
+from qchat.web.audit import audit
 from qchat.web.wire import json_response, read_json, session_changes, session_json, whole_number
 
 
 async def create(request: web.Request) -> web.Response:
     """The body is optional and ignored."""
-    session = await context(request).sessions.create()
+    session = await context(request).sessions.create(principal(request))
+    audit(request, "create_session", session=session.id)
     return json_response({"session_id": session.id, "created_at": session.created}, status=201)
 
 
@@ -22,7 +26,7 @@ async def index(request: web.Request) -> web.Response:
     """Newest first; ``next`` is the ``before`` of the following page."""
     ctx = context(request)
     limit = whole_number(request, "limit", 50, least=1, most=1000)
-    found = ctx.store.sessions(limit + 1, _cursor(request))
+    found = ctx.sessions.visible(principal(request), limit + 1, _cursor(request))
     page = found[:limit]
     following = f"{page[-1].created!r}_{page[-1].id}" if len(found) > limit else None
     return json_response({"sessions": [_json(request, session) for session in page], "next": following})
@@ -53,7 +57,7 @@ def _json(request: web.Request, session: Session) -> dict[str, Any]:
 
 async def show(request: web.Request) -> web.Response:
     ctx = context(request)
-    session = ctx.sessions.get(request.match_info["session_id"])
+    session = session_of(request)
     usage = await asyncio.to_thread(ctx.files.usage, session.id)
     limits = {"bytes": ctx.settings.session_bytes, "files": ctx.settings.session_files}
     taken = {"bytes": usage.bytes, "files": usage.entries}
@@ -62,14 +66,14 @@ async def show(request: web.Request) -> web.Response:
 
 async def delete(request: web.Request) -> web.Response:
     """The directory is gone when this is answered."""
-    await context(request).sessions.delete(request.match_info["session_id"])
+    await context(request).sessions.delete(session_of(request).id)
     return json_response({"message": "会话已删除"})
 
 
 async def patch(request: web.Request) -> web.Response:
     """Change ``title``, ``pinned`` and ``expires_in`` (seconds; null for the default)."""
     ctx = context(request)
-    session = ctx.sessions.get(request.match_info["session_id"])
+    session = session_of(request)
     changes = session_changes(await read_json(request))
     return json_response(_json(request, await ctx.sessions.change(session.id, **changes)))
 
@@ -77,7 +81,7 @@ async def patch(request: web.Request) -> web.Response:
 async def messages(request: web.Request) -> web.Response:
     """Prompts and answers in order; ``next`` is the ``after`` of the following page."""
     ctx = context(request)
-    session = ctx.sessions.get(request.match_info["session_id"])
+    session = session_of(request)
     limit = whole_number(request, "limit", 50, least=1, most=200)
     after = whole_number(request, "after", 0, least=0, most=10**15)
     turns = ctx.store.turns(session.id, after, limit)

@@ -9,6 +9,8 @@ from qchat.context import context
 from qchat.errors import TurnNotFound, ValidationError
 from qchat.model.event import Position
 from qchat.model.turn import Turn
+from qchat.web.access import session
+from qchat.web.audit import audit_prompt
 from qchat.web.sse import asked_position, stream
 from qchat.web.wire import chat_request, check_range, json_response, read_json, turn_json, whole_number
 
@@ -18,32 +20,30 @@ MAX_NUMBER = 10**15
 async def create(request: web.Request) -> web.Response:
     """202 for a new turn, 200 for one that the request key already names."""
     ctx = context(request)
-    session = ctx.sessions.get(request.match_info["session_id"])
     asked = chat_request(request, await read_json(request), ctx.settings)
     turn, new = await ctx.turns.submit(
-        session.id, asked.message, request_key=asked.request_key, queue=asked.queue
+        session(request).id, asked.message, request_key=asked.request_key, queue=asked.queue
     )
+    audit_prompt(request, turn, new=new)
     return json_response(turn_json(turn, ctx.settings.lang), status=202 if new else 200)
 
 
 async def index(request: web.Request) -> web.Response:
     """In order; ``next`` is the ``after`` of the following page."""
     ctx = context(request)
-    session = ctx.sessions.get(request.match_info["session_id"])
     limit = whole_number(request, "limit", 100, least=1, most=1000)
     after = whole_number(request, "after", 0, least=0, most=MAX_NUMBER)
-    turns = ctx.store.turns(session.id, after, limit)
+    turns = ctx.store.turns(session(request).id, after, limit)
     following = turns[-1].number if len(turns) == limit else None
     return json_response({"turns": [turn_json(turn, ctx.settings.lang) for turn in turns], "next": following})
 
 
 def _turn(request: web.Request) -> Turn:
     ctx = context(request)
-    session = ctx.sessions.get(request.match_info["session_id"])
     number = request.match_info["turn"]
     turn = None
     if number.isascii() and number.isdecimal() and len(number) < 16:
-        turn = ctx.store.turn(session.id, int(number))
+        turn = ctx.store.turn(session(request).id, int(number))
     if turn is None:
         raise TurnNotFound()
     return turn
@@ -93,13 +93,12 @@ async def events(request: web.Request) -> web.StreamResponse:
 
 async def session_events(request: web.Request) -> web.StreamResponse:
     """The events of a whole session, turn after turn, until it is deleted."""
-    ctx = context(request)
-    session = ctx.sessions.get(request.match_info["session_id"])
+    ctx, session_id = context(request), session(request).id
     position = asked_position(request)
     if position is not None:
-        ctx.feed.check(session.id, position)
-    with ctx.feed.stream(session.id):
-        batches = ctx.feed.session(session.id, position)
+        ctx.feed.check(session_id, position)
+    with ctx.feed.stream(session_id):
+        batches = ctx.feed.session(session_id, position)
         return await stream(request, ctx.settings, batches, named_pings=True)
 
 
