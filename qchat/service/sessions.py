@@ -165,6 +165,7 @@ class Sessions:
             # Transcripts of turns that no row knows would be in the way of those to come.
             with suppress(FileNotFoundError):
                 self.state.set_aside(self.state.private / session.id, session.id)
+            self.state.create(session.id)
         if sessions:
             await self.store.add_sessions(sessions)
             log.info("sessions taken over", count=len(sessions))
