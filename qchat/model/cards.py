@@ -98,7 +98,7 @@ class Cards:
             self.newline(lines, self.run.where(lines))
             self.run.skip(lines)
             text = text[lines:]
-        elif text[0] != " ":
+        if text[0] != " ":
             self._skip_silent(self.run.where(1))
         self._fresh, self._gap = False, 0
         held = self._held + text
