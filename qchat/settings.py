@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -71,6 +72,12 @@ def _number(
     return _setting(name, default, meaning, read, f"{kind} {bounds}")
 
 
+def _command_line(text: str) -> str:
+    if not shlex.split(text)[0]:
+        raise ValueError
+    return text
+
+
 def _set(name: str, meaning: str, one: Callable[[str], object], allowed: str) -> Any:
     """A list; ``one`` reads a member and raises ValueError for what is not allowed."""
 
@@ -126,7 +133,11 @@ class Settings:
         "agent CLI; auto takes q or kiro-cli from PATH, else the local one",
     )
     agent_command: str = _setting(
-        "QCHAT_AGENT_COMMAND", "", "for QCHAT_AGENT=command: a program that reads a prompt and writes text"
+        "QCHAT_AGENT_COMMAND",
+        "",
+        "for QCHAT_AGENT=command: a program that reads a prompt and writes text",
+        _command_line,
+        "a program and its arguments, quoted as for a shell",
     )
     local_model: Path | None = _setting(
         "QCHAT_LOCAL_MODEL", None, "GGUF file of another model for the local agent", Path
@@ -288,6 +299,11 @@ class Settings:
         settings._refuse_open_door()
         if not settings.loopback and "sandbox" not in values:
             settings = attrs.evolve(settings, sandbox="required")
+        if settings.agent == "command" and not settings.agent_command:
+            raise SettingsError(
+                "QCHAT_AGENT='command' is not allowed without QCHAT_AGENT_COMMAND: it takes a program and its"
+                " arguments, quoted as for a shell"
+            )
         return settings
 
     def _refuse_open_door(self) -> None:

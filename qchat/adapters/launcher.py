@@ -10,7 +10,7 @@ from typing import Self
 import structlog
 from attrs import define, field
 
-from qchat.adapters.agents import Agent, find_agent
+from qchat.adapters.agents import Agent, find_agent, missing
 from qchat.adapters.policy import Policy
 from qchat.adapters.process import Launch, Spawner
 from qchat.adapters.sandbox import Sandbox, interpreter_paths
@@ -74,7 +74,7 @@ class Launcher:
         """The agent and how well it is kept in, for the operator."""
         isolation = f"isolation: {self.sandbox.report.level}"
         if self.agent is None:
-            return f"none: {self.settings.agent} is not on the PATH ({isolation})"
+            return f"none: {missing(self.settings)} ({isolation})"
         return f"{self.agent.description} ({isolation})"
 
     async def measure(self, spawner: Spawner) -> None:
@@ -103,7 +103,7 @@ class Launcher:
         :raises StorageUnavailable: when the workspace cannot be opened.
         """
         if self.agent is None:
-            raise AgentUnavailable(en=f"{self.settings.agent} is not on the PATH")
+            raise AgentUnavailable(en=missing(self.settings))
         if self.sandbox.report.method == "unmeasured":
             raise AgentUnavailable(en="the sandbox could not be measured; the log says why")
         home = self.state.home(session_id)

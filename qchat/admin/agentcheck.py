@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from qchat.adapters.agents import find_agent
+from qchat.adapters.agents import PROGRAMS, find_agent, missing
 from qchat.adapters.launcher import Launcher
 from qchat.adapters.process import Spawner
 from qchat.adapters.report import Report
@@ -22,6 +22,12 @@ from qchat.settings import Settings
 
 VERSION_SECONDS = 10.0
 MEASURE_SECONDS = 90.0
+AUTO = {
+    "q": ": q is on the PATH",
+    "kiro": ": kiro-cli is on the PATH, and q is not",
+    "local": ": neither q nor kiro-cli is on the PATH",
+}
+"""Why QCHAT_AGENT=auto takes what it takes."""
 
 
 def agent(settings: Settings, status: dict[str, Any] | None) -> Iterator[Line]:
@@ -30,28 +36,32 @@ def agent(settings: Settings, status: dict[str, Any] | None) -> Iterator[Line]:
         yield Line("fail", "agent", f"the server has none: {status['agent']}", _how_to_get_one(settings))
     found = find_agent(settings)
     if found is None:
-        text = f"QCHAT_AGENT={settings.agent}, which is not on the PATH"
+        text = f"QCHAT_AGENT={settings.agent}, but {missing(settings)}"
         yield Line("fail", "agent", text, _how_to_get_one(settings))
         return
+    why = f"QCHAT_AGENT={settings.agent}" + (AUTO[found.name] if settings.agent == "auto" else "")
     if found.name == "local":
-        yield _local(found.description)
+        yield _local(f"{found.description}; {why}")
         return
     if not found.version_flag:
-        yield Line("ok", "agent", found.description)
+        yield Line("ok", "agent", f"{found.description}; {why}")
         return
     command = [found.command[0], found.version_flag]
-    version, why = version_of(command, settings.inherited.get("PATH", os.defpath))
+    version, trouble = version_of(command, settings.inherited.get("PATH", os.defpath))
     if version:
-        yield Line("ok", "agent", f"{version} ({found.command[0]})")
+        yield Line("ok", "agent", f"{version} ({found.command[0]}); {why}")
     else:
         advice = f"run it by hand with {found.version_flag}; reinstall it if that fails as well"
-        yield Line("fail", "agent", f"{found.command[0]} does not tell its version: {why}", advice)
+        yield Line("fail", "agent", f"{found.command[0]} does not tell its version: {trouble}", advice)
 
 
 def _how_to_get_one(settings: Settings) -> str:
     if settings.agent == "auto":
         return "install the Q CLI, or set QCHAT_AGENT=local"
-    return f"install {settings.agent}, see to it that the PATH of the server has it, or set QCHAT_AGENT=auto"
+    if settings.agent == "command":
+        return "QCHAT_AGENT_COMMAND takes a program on the PATH of the server, or its absolute path"
+    program = PROGRAMS[settings.agent]
+    return f"install {program}, see to it that the PATH of the server has it, or set QCHAT_AGENT=auto"
 
 
 def _local(description: str) -> Line:

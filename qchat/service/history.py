@@ -2,17 +2,41 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from attrs import define
+from attrs import define, field
 
-from qchat.model.event import Text
+from qchat.model.event import Event, Text, Tool
 from qchat.model.numbered import Numbered
 from qchat.model.turn import Turn
 
 SLICE_BYTES = 64 * 1024
+TOOL_CHARS = 4 * 1024 * 1024
+"""Characters that all tools of a turn may have together; what is beyond is left out."""
+
+
+@define
+class _Uses:
+    """The tools of a turn, by the ids of their cards."""
+
+    found: dict[str, dict[str, Any]] = field(factory=dict)
+    _room: int = TOOL_CHARS
+
+    def add(self, event: Tool) -> None:
+        """Take a step in the life of a card."""
+        if event.state == "started" and self._room > 0:
+            about = {"id": event.id, "name": event.name, "arguments": event.about}
+            self.found[event.id] = {**about, "status": None, "result": []}
+            self._room -= len(str(about))
+        elif use := self.found.get(event.id):
+            if event.state == "output":
+                output = event.output[: max(self._room, 0)]
+                use["result"] = ["".join([*use["result"], output])]
+                self._room -= len(output)
+            else:
+                use["status"] = "success" if event.state == "completed" else "error"
 
 
 @define(eq=False, kw_only=True)
@@ -25,22 +49,36 @@ class History:
         """All of the answer that there is: the chunks of the turn's stream, joined."""
         if turn.ending and not turn.ending.answered:
             return ""
+        return "".join([event.text async for event in self._events(turn) if isinstance(event, Text)])
+
+    async def told(self, turn: Turn) -> tuple[str, list[dict[str, Any]]]:
+        """The answer, and the tools as their cards tell: ``{id, name, arguments, status, result}``."""
+        pieces: list[str] = []
+        uses = _Uses()
+        async for event in self._events(turn):
+            if isinstance(event, Text):
+                pieces.append(event.text)
+            elif isinstance(event, Tool):
+                uses.add(event)
+        return "".join(pieces), list(uses.found.values())
+
+    async def _events(self, turn: Turn) -> AsyncIterator[Event]:
         try:
             fd = os.open(self.transcript(turn.session_id, turn.number), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return ""
+            return
         parser = Numbered.create(turn.form, turn.output)
-        pieces: list[str] = []
         try:
             while data := os.pread(fd, SLICE_BYTES, parser.consumed):
-                pieces += [event.text for _, _, event in parser.feed(data) if isinstance(event, Text)]
+                for _, _, event in parser.feed(data):
+                    yield event
                 if len(data) == SLICE_BYTES:
                     await asyncio.sleep(0)  # a long answer lets others run
             if turn.finished:
-                pieces += [event.text for _, _, event in parser.close() if isinstance(event, Text)]
+                for _, _, event in parser.close():
+                    yield event
         finally:
             os.close(fd)
-        return "".join(pieces)
 
     async def messages(self, turn: Turn) -> list[dict[str, Any]]:
         """The prompt, and the answer as far as there is one: ``{turn, role, content, timestamp, state}``."""

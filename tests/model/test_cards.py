@@ -176,7 +176,7 @@ def test_a_failed_tool_does_not_get_the_next_ones_output() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_a_silent_tool_is_skipped_wherever_the_bytes_were_cut(size: int) -> None:
-    """What follows the end of a card, in one piece or in many, is not the next tool's if that writes nothing."""
+    """What follows the end of a card, in one piece or in many, is not of a tool that writes nothing."""
     cards = (card("execute_bash", COMMAND.format("a")), card("use_aws", AWS), card("other", "It says\n"))
     data = "".join([*cards, END, "out\n"]).encode()
     parser = make_parser("q", "markdown")

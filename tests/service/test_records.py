@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from tests.conftest import StartService
-from tests.harness import Client
+from tests.harness import Client, bash
 
 API = "/api/v1"
 
@@ -43,6 +43,34 @@ async def test_without_a_record(start_service: StartService, client: Client) -> 
     await client.json("POST", turn["cancel_url"], status=200)
     found = await client.json("GET", f"{API}/sessions/{session}/turns/1", status=200)
     assert (found["answer_source"], found["answer"], found["tools"]) == ("transcript", "kept", [])
+
+
+async def test_tools_without_a_record(client: Client) -> None:
+    """Of a turn without a record, the tools are what their cards have told, also of one that never ended."""
+    session = await client.session()
+    prompt = "\n".join(["say go", bash("echo hello"), bash("echo on; sleep 60")])
+    turn = await client.turn(session, prompt)
+    async with client.http.get(client.url + turn["events_url"]) as response:
+        await response.content.readuntil(b"on\\n")
+    await client.json("POST", turn["cancel_url"], status=200)
+    found = await client.json("GET", f"{API}/sessions/{session}/turns/1", status=200)
+    assert (found["answer_source"], found["answer"]) == ("transcript", "go")
+    assert found["tools"] == [
+        {
+            "id": "1",
+            "name": "execute_bash",
+            "arguments": {"command": "echo hello"},
+            "status": "success",
+            "result": ["hello\n"],
+        },
+        {
+            "id": "2",
+            "name": "execute_bash",
+            "arguments": {"command": "echo on; sleep 60"},
+            "status": "error",
+            "result": ["on\n"],
+        },
+    ]
 
 
 async def test_conversation_continues(client: Client) -> None:

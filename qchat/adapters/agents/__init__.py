@@ -10,12 +10,16 @@ command      no        none    plain        as it is   none
 ============ ========= ======= ============ ========== =====================================
 """
 
+import shlex
+
 from qchat.adapters.agents.agent import Agent
 from qchat.adapters.agents.amazon import find_kiro, find_q
 from qchat.adapters.agents.local import find_command, find_local
 from qchat.settings import Settings
 
-__all__ = ["Agent", "find_agent"]
+__all__ = ["Agent", "find_agent", "missing"]
+
+PROGRAMS = {"q": "q", "kiro": "kiro-cli"}
 
 
 def find_agent(settings: Settings) -> Agent | None:
@@ -33,3 +37,10 @@ def find_agent(settings: Settings) -> Agent | None:
             return find_command(settings.agent_command, path)
         case _:
             return find_q(path) or find_kiro(path) or find_local(model)
+
+
+def missing(settings: Settings) -> str:
+    """What there is to say when the agent that the settings ask for is not there."""
+    if settings.agent == "command":
+        return f"{shlex.split(settings.agent_command)[0]} (QCHAT_AGENT_COMMAND) is no program on the PATH"
+    return f"{PROGRAMS.get(settings.agent, settings.agent)} is not on the PATH"

@@ -40,11 +40,12 @@ def _find(name: str, program: str, data: str, path: str, environment: frozenset[
     found = shutil.which(program, path=path)
     if found is None:
         return None
+    command = Path(found).absolute()
     # Its companions stand beside it, and both may be links.
-    visible = {Path(found).parent, Path(found).resolve().parent}
+    visible = {command.parent, command.resolve().parent}
     return Agent(
         name=name,
-        command=(found, *CHAT),
+        command=(str(command), *CHAT),
         resume_flag="--resume",
         version_flag="--version",
         environment=environment,

@@ -35,15 +35,21 @@ def find_local(model: Path | None) -> Agent:
 
 
 def find_command(line: str, path: str) -> Agent | None:
-    """The program of a shell-like command line; None when it is not there."""
-    program, *arguments = shlex.split(line) or [""]
+    """The program of a shell-like command line; None when it is not there.
+
+    It sees its own file and what its arguments name by absolute paths; not its directory, which may
+    be its operator's HOME.
+    """
+    program, *arguments = shlex.split(line)
     found = shutil.which(program, path=path)
     if found is None:
         return None
+    command = Path(found).absolute()
+    named = [Path(argument) for argument in arguments if argument.startswith("/")]
     return Agent(
         name="command",
-        command=(found, *arguments),
+        command=(str(command), *arguments),
         form="plain",
         commands=True,  # it decides for itself what a prompt means
-        visible=(Path(found).parent, Path(found).resolve().parent),
+        visible=(command, command.resolve(), *(path for path in named if path.exists())),
     )

@@ -53,13 +53,16 @@ async def show(request: web.Request) -> web.Response:
     """With the exact answer and tools when the agent has kept a record, else what its output tells."""
     ctx = context(request)
     turn = _turn(request)
-    facts: dict[str, Any] = {"answer_source": "transcript", "tools": []}
     record = await asyncio.to_thread(ctx.records.of, turn) if turn.output == "markdown" else None
+    facts: dict[str, Any]
     if record:
-        facts = {"answer_source": "record", "tools": record["tools"], "answer": record["answer"]}
-        facts["requests"] = record["requests"]
+        facts = {
+            "answer_source": "record",
+            **{name: record[name] for name in ("answer", "tools", "requests")},
+        }
     else:
-        facts["answer"] = await ctx.history.answer(turn)
+        answer, tools = await ctx.history.told(turn)
+        facts = {"answer_source": "transcript", "answer": answer, "tools": tools}
     return json_response({**turn_json(turn, ctx.settings.lang), **facts})
 
 

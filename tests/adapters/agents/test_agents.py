@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from qchat.adapters.agents import find_agent
+from qchat.adapters.agents import find_agent, missing
 from qchat.adapters.agents.amazon import seed
-from qchat.settings import Settings
+from qchat.settings import Settings, SettingsError
 
 
 def program(directory: Path, name: str) -> Path:
@@ -62,6 +62,53 @@ def test_command(tmp_path: Path) -> None:
     agent = find_agent(Settings.from_env(env))
     assert agent is not None
     assert (agent.argv(resume=True), agent.form) == ([str(path), "--to", "my life"], "plain")
+
+
+def test_a_command_sees_what_it_names(tmp_path: Path) -> None:
+    """Any program sees its own file and the paths among its arguments, not the directory that it is in."""
+    path = program(tmp_path / "bin", "answer")
+    (tmp_path / "data").mkdir()
+    env = {
+        "PATH": str(tmp_path / "bin"),
+        "QCHAT_AGENT": "command",
+        "QCHAT_AGENT_COMMAND": f"answer {tmp_path}/data /not/there data",
+    }
+    agent = find_agent(Settings.from_env(env))
+    assert agent is not None
+    assert set(agent.visible) == {path, tmp_path / "data"}
+
+
+def test_programs_are_known_by_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turn runs in another directory, so a relative PATH or command is made absolute."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("q", "answer"):
+        path = program(tmp_path / "bin", name)
+        env = {"PATH": "bin", "QCHAT_AGENT_COMMAND": "./bin/answer"}
+        found = find_agent(Settings.from_env(env | {"QCHAT_AGENT": "q" if name == "q" else "command"}))
+        assert found is not None
+        assert found.command[0] == str(path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "command", "said"),
+    [
+        ("kiro", "", "kiro-cli is not on the PATH"),
+        ("command", "'my agent' -x", "my agent (QCHAT_AGENT_COMMAND) is no program on the PATH"),
+    ],
+)
+def test_what_is_missing_is_named(asked: str, command: str, said: str) -> None:
+    """Who has asked for an agent that is not there is told which program was looked for."""
+    env = {"PATH": "/nowhere", "QCHAT_AGENT": asked, "QCHAT_AGENT_COMMAND": command}
+    settings = Settings.from_env(env)
+    assert find_agent(settings) is None
+    assert missing(settings) == said
+
+
+@pytest.mark.parametrize("command", ["", "it's open", "'' -x"])
+def test_a_command_that_is_none_is_refused(command: str) -> None:
+    """A command line that is missing, open or empty is refused at start, by name."""
+    with pytest.raises(SettingsError, match=r"QCHAT_AGENT_COMMAND.*it takes a program and its arguments"):
+        Settings.from_env({"QCHAT_AGENT": "command", "QCHAT_AGENT_COMMAND": command})
 
 
 def test_seed(tmp_path: Path) -> None:
