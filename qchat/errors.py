@@ -32,10 +32,30 @@ Texts are Chinese by default, as existing clients expect; each class carries bot
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from attrs import frozen
+
+from qchat.model.shape import ABSENT, SessionId, TurnNumber
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 RETRY: Mapping[str, str] = MappingProxyType({"Retry-After": "5"})
+
+
+@frozen(kw_only=True)
+class ErrorBody:
+    """Why there is not what was asked for."""
+
+    error: Annotated[str, "for people"]
+    code: Annotated[str, "for programs; it stays"]
+    http_status: int
+    details: Annotated[str, "the field, the value and what is allowed; or what the agent said"] = ABSENT
+    suggestions: Annotated[list[str], "what may help"] = ABSENT
+    session_id: SessionId = ABSENT
+    turn: Annotated[TurnNumber, "that is in the way, or that failed"] = ABSENT
+    reason: Annotated[str, "why the turn has ended"] = ABSENT
+    limit: Annotated[int, "what has been reached"] = ABSENT
+    limit_files: Annotated[int, "what has been reached"] = ABSENT
 
 
 class QchatError(Exception):
@@ -53,17 +73,12 @@ class QchatError(Exception):
         self.extra = extra
         super().__init__(self.texts["en"])
 
-    def to_json(self, lang: str) -> dict[str, Any]:
-        """``{error, code, http_status, details?}`` and what the error adds."""
-        found: dict[str, Any] = {
-            "error": self.texts[lang],
-            "code": self.code,
-            "http_status": self.status,
-            **self.extra,
-        }
-        if self.details is not None:
-            found["details"] = self.details
-        return found
+    def body(self, lang: str) -> "ErrorBody":
+        """What the client is sent."""
+        details = ABSENT if self.details is None else self.details
+        return ErrorBody(
+            error=self.texts[lang], code=self.code, http_status=self.status, details=details, **self.extra
+        )
 
 
 class ValidationError(QchatError):

@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 from attrs import field, frozen
 
+POSITION = "([1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})(?:-([1-9][0-9]{0,17}))?"
 ToolState = Literal["started", "output", "completed", "failed"]
 
 
@@ -67,7 +68,7 @@ class Position:
     offset: int
     nth: int = 0
 
-    _FORM = re.compile(r"([1-9][0-9]{0,17})-(0|[1-9][0-9]{0,17})(?:-([1-9][0-9]{0,17}))?")
+    _FORM = re.compile(POSITION)
 
     @classmethod
     def parse(cls, text: str) -> Self:

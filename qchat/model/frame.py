@@ -4,14 +4,26 @@ Ids are positions, so ``Last-Event-ID`` says where a reader stands; frames that 
 without missing anything (``session``, ``queued``, heartbeats) have none.
 """
 
-import json
 from json.encoder import encode_basestring
 from typing import Any
 
 from attrs import frozen
 
-from qchat.model.event import Event, Notice, Text
+from qchat.model.event import Event, Notice, Text, Tool
+from qchat.model.eventdata import (
+    DeletedData,
+    DoneData,
+    ErrorData,
+    EventData,
+    NoticeData,
+    QueuedData,
+    ReconnectData,
+    SessionData,
+    ToolData,
+    TurnData,
+)
 from qchat.model.failure import failure
+from qchat.model.shape import ABSENT, to_json
 from qchat.model.turn import Ending, Turn
 
 PING = b"event: ping\ndata: {}\n\n"
@@ -26,19 +38,14 @@ class Framer:
 
     def event(self, turn: int, end: int, nth: int, event: Event) -> bytes:
         """A piece of the answer, a step of a tool, a notice."""
-        if isinstance(event, Text):  # the frame that there are thousands of
-            head = f"id: {turn}-{end}-{nth}" if nth else f"id: {turn}-{end}"
+        position = f"{turn}-{end}-{nth}" if nth else f"{turn}-{end}"
+        if isinstance(event, Text):  # the frame that there are thousands of: ChunkData, written by hand
             text = encode_basestring(event.text)
-            return f'{head}\ndata: {{"type": "chunk", "turn": {turn}, "message": {text}}}\n\n'.encode()
-        facts: dict[str, Any]
+            data = f'{{"type": "chunk", "turn": {turn}, "message": {text}}}'
+            return f"id: {position}\ndata: {data}\n\n".encode()
         if isinstance(event, Notice):
-            facts = {"type": "notice", "turn": turn, "message": event.message}
-        else:
-            facts = {"type": "tool", "turn": turn, "id": event.id, "state": event.state}
-            if event.state == "started":
-                facts |= {"name": event.name, "trusted": event.trusted, "about": event.about}
-            facts |= {**_known(event.output, "output"), **_known(event.seconds, "seconds")}
-        return _frame(facts, f"{turn}-{end}-{nth}" if nth else f"{turn}-{end}")
+            return _frame(NoticeData(turn=turn, message=event.message), position)
+        return _frame(_tool(turn, event), position)
 
     def forgotten(self, turn: int) -> bytes:
         """The agent does not remember an exchange that was interrupted."""
@@ -50,12 +57,14 @@ class Framer:
 
     def begin(self, turn: Turn) -> bytes:
         """On the stream of a session: a turn begins here."""
-        facts = {"type": "turn", "session_id": turn.session_id, "turn": turn.number, "prompt": turn.prompt}
-        return _frame(facts | {"created": turn.created}, f"{turn.number}-0")
+        data = TurnData(
+            session_id=turn.session_id, turn=turn.number, prompt=turn.prompt, created=turn.created
+        )
+        return _frame(data, f"{turn.number}-0")
 
     def session(self, session_id: str, turn: int) -> bytes:
         """On the stream of a turn: what it belongs to."""
-        return _frame({"type": "session", "session_id": session_id, "turn": turn})
+        return _frame(SessionData(session_id=session_id, turn=turn))
 
     def prime(self, turn: int) -> bytes:
         """Sets the id that a browser repeats, without firing a message."""
@@ -63,38 +72,45 @@ class Framer:
 
     def queued(self, turn: int, place: int) -> bytes:
         """The turn waits; ``place`` 1 is next."""
-        return _frame({"type": "queued", "turn": turn, "place": place})
+        return _frame(QueuedData(turn=turn, place=place))
 
     def ending(self, turn: Turn) -> bytes:
         """The terminal event: ``done`` or ``error``, with the facts."""
         assert turn.ending is not None
-        facts = ending_facts(turn, self.lang)
-        return _frame(facts, f"{turn.number}-{turn.ending.bytes + 1}")
+        return _frame(ending_data(turn, self.lang), f"{turn.number}-{turn.ending.bytes + 1}")
 
     def deleted(self, session_id: str) -> bytes:
-        return _frame({"type": "session_deleted", "session_id": session_id})
+        return _frame(DeletedData(session_id=session_id))
 
     def restarting(self) -> bytes:
         """The service goes down; the client comes back by itself and continues where it was."""
-        return b"retry: 1000\n" + _frame({"type": "reconnect", "retry_after": 1})
+        return b"retry: 1000\n" + _frame(ReconnectData(retry_after=1))
 
 
-def ending_facts(turn: Turn, lang: str) -> dict[str, Any]:
-    """How a turn ended, as JSON: the fields of its terminal event."""
+def ending_data(turn: Turn, lang: str) -> DoneData | ErrorData:
+    """How a turn ended: the data of its terminal event."""
     ending = turn.ending
     assert ending is not None
-    facts: dict[str, Any] = {"type": "done", "session_id": turn.session_id, "turn": turn.number}
-    if ending.code:
-        row = failure(ending.code)
-        facts |= {"type": "error", "error": row.text(lang, ending.detail), "code": ending.code}
-        facts |= {"http_status": row.status, "suggestions": row.suggestions(lang), "details": ending.detail}
-    return facts | {
+    facts: dict[str, Any] = {
+        "session_id": turn.session_id,
+        "turn": turn.number,
         "reason": ending.reason,
         **exit_facts(ending),
         "bytes": ending.bytes,
         "sha256": ending.sha256,
         "seconds": turn.seconds,
     }
+    if not ending.code:
+        return DoneData(**facts)
+    row = failure(ending.code)
+    return ErrorData(
+        **facts,
+        error=row.text(lang, ending.detail),
+        code=ending.code,
+        http_status=row.status,
+        suggestions=row.suggestions(lang),
+        details=ending.detail or ABSENT,
+    )
 
 
 def exit_facts(ending: Ending) -> dict[str, int | None]:
@@ -104,10 +120,20 @@ def exit_facts(ending: Ending) -> dict[str, int | None]:
     return {"exit_code": None if killed else code, "signal": -code if killed and code else None}
 
 
-def _known(value: object, name: str) -> dict[str, object]:
-    return {name: value} if value not in (None, "", {}) else {}
+def _tool(turn: int, tool: Tool) -> ToolData:
+    started = tool.state == "started"
+    return ToolData(
+        turn=turn,
+        id=tool.id,
+        state=tool.state,
+        name=tool.name if started else ABSENT,
+        trusted=tool.trusted if started else ABSENT,
+        about=tool.about if started else ABSENT,
+        output=tool.output or ABSENT,
+        seconds=ABSENT if tool.seconds is None else tool.seconds,
+    )
 
 
-def _frame(facts: dict[str, Any], position: str = "") -> bytes:
+def _frame(data: EventData, position: str = "") -> bytes:
     head = f"id: {position}\n" if position else ""
-    return f"{head}data: {json.dumps(facts, ensure_ascii=False)}\n\n".encode()
+    return f"{head}data: {to_json(data)}\n\n".encode()

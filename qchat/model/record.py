@@ -57,14 +57,24 @@ class Record:
         if len(data) > MAX_BYTES:
             raise ValueError(f"a record has at most {MAX_BYTES} bytes, not {len(data)}")
         try:
-            found = json.loads(data, parse_constant=_refuse)
+            return cls.of(json.loads(data, parse_constant=_refuse))
+        except (TypeError, RecursionError) as error:
+            raise ValueError(f"not a record: {error!r}") from error
+
+    @classmethod
+    def of(cls, found: Any) -> Self:
+        """The record that was JSON.
+
+        :raises ValueError: when it is not a record.
+        """
+        try:
             return cls(
                 prompt=_text(found["prompt"]),
                 answer=_text(found["answer"]),
                 tools=tuple(_tool(tool) for tool in found["tools"]),
                 requests=tuple(_request(request) for request in found["requests"]),
             )
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a record: {error!r}") from error
 
     def is_of(self, prompt: str) -> bool:

@@ -5,7 +5,9 @@ from uuid import UUID
 
 from attrs import frozen
 
-_CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+from qchat.model.shape import SESSION_ID
+
+_CANONICAL = re.compile(SESSION_ID)
 
 
 def is_session_id(text: object) -> bool:

@@ -4,13 +4,14 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
 from qchat.model.event import Event, Text, Tool
 from qchat.model.numbered import Numbered
-from qchat.model.turn import Turn
+from qchat.model.shape import TurnNumber
+from qchat.model.turn import State, Turn
 
 SLICE_BYTES = 64 * 1024
 TOOL_CHARS = 4 * 1024 * 1024
@@ -37,6 +38,17 @@ class _Uses:
                 self._room -= len(output)
             else:
                 use["status"] = "success" if event.state == "completed" else "error"
+
+
+@frozen
+class Message:
+    """A prompt, or an answer as far as there is one."""
+
+    turn: TurnNumber
+    role: Literal["user", "assistant"]
+    content: str
+    timestamp: Annotated[float | None, "when it was sent, or complete; seconds since the epoch"]
+    state: Annotated[State, "of the turn"]
 
 
 @define(eq=False, kw_only=True)
@@ -80,19 +92,12 @@ class History:
         finally:
             os.close(fd)
 
-    async def messages(self, turn: Turn) -> list[dict[str, Any]]:
-        """The prompt, and the answer as far as there is one: ``{turn, role, content, timestamp, state}``."""
+    async def messages(self, turn: Turn) -> list[Message]:
+        """The prompt, and the answer as far as there is one."""
         answer = await self.answer(turn)
-        found = [
-            {
-                "turn": turn.number,
-                "role": "user",
-                "content": turn.prompt,
-                "timestamp": turn.created,
-                "state": turn.state,
-            }
-        ]
-        if answer:
-            ended = turn.ending.ended if turn.ending else turn.started
-            found.append({**found[0], "role": "assistant", "content": answer, "timestamp": ended})
-        return found
+        number, state = turn.number, turn.state
+        prompt = Message(number, role="user", content=turn.prompt, timestamp=turn.created, state=state)
+        if not answer:
+            return [prompt]
+        ended = turn.ending.ended if turn.ending else turn.started
+        return [prompt, evolve(prompt, role="assistant", content=answer, timestamp=ended)]

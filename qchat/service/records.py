@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import json
-from typing import Any
 
 import attrs
 import structlog
@@ -53,10 +52,9 @@ class Records:
                 process.tell(b"KILL")
                 process.close()
 
-    def of(self, turn: Turn) -> dict[str, Any] | None:
+    def of(self, turn: Turn) -> Record | None:
         """The record that was kept; None when there is none."""
         try:
-            found = json.loads(self.state.record(turn.session_id, turn.number).read_text())
+            return Record.of(json.loads(self.state.record(turn.session_id, turn.number).read_text()))
         except (OSError, ValueError):
             return None
-        return found if isinstance(found, dict) else None

@@ -61,7 +61,8 @@ class Turns:
     _tasks: set[asyncio.Task[None]] = field(factory=set)
     _closed_sessions: set[str] = field(factory=set)
     """Sessions that are being deleted."""
-    _closing: bool = False
+    closing: bool = False
+    """Whether the service is going down: nothing begins any more."""
 
     @property
     def running(self) -> int:
@@ -91,7 +92,7 @@ class Turns:
         :raises Conflict: the key belongs to another prompt.
         :raises Overloaded: too many turns wait, or the service is going down.
         """
-        if self._closing:
+        if self.closing:
             raise Overloaded()
         if session_id in self._closed_sessions:
             raise SessionNotFound()
@@ -144,7 +145,7 @@ class Turns:
 
     def _schedule(self) -> None:
         """Let those at the head of the line run, as far as there are places."""
-        while not self._closing and self.running < self.max_turns:
+        while not self.closing and self.running < self.max_turns:
             turn = self._line.pop(without=self._runs.keys())
             if turn is None:
                 break
@@ -162,7 +163,7 @@ class Turns:
 
     async def _start_queued(self, turn: Turn) -> None:
         now = time.time()
-        while not self._closing:
+        while not self.closing:
             try:
                 started = await self.store.start_turn(turn.session_id, turn.number, now)
             except QchatError as error:  # a full disk: it keeps its place and is tried again
@@ -235,7 +236,7 @@ class Turns:
                 if not told:
                     log.error("ending not committed yet", **turn.names, error=str(error))
                 told = True
-                if self._closing or turn.session_id in self._closed_sessions:
+                if self.closing or turn.session_id in self._closed_sessions:
                     return  # the next start marks it interrupted; a deleted session takes it along
                 await asyncio.sleep(RETRY_SECONDS)
         if ended is None:  # the session was deleted meanwhile
@@ -326,7 +327,7 @@ class Turns:
 
     async def close(self) -> None:
         """Give running turns their time of grace, then end them; queued ones wait for the next start."""
-        self._closing = True
+        self.closing = True
         await all_finished()
         runs = {task for task in self._tasks if not task.done()}
         if runs:
@@ -339,7 +340,7 @@ class Turns:
 
     def hurry(self) -> None:
         """End everything now: the operator has asked twice."""
-        self._closing = True
+        self.closing = True
         for run in self._runs.values():
             if run is not None:
                 run.stop("interrupted")

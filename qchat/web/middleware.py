@@ -47,7 +47,7 @@ def errors_as_json(settings: Settings) -> Middleware:
         except Exception:
             log.exception("request failed", method=request.method, path=request.path)
             found = InternalError()
-        response = json_response(found.to_json(settings.lang), status=found.status, headers={**found.headers})
+        response = json_response(found.body(settings.lang), status=found.status, headers={**found.headers})
         if isinstance(found, Overloaded) or (request.body_exists and not request.content.at_eof()):
             response.force_close()  # its descriptor is wanted, or its body was not read
         return response

@@ -2,11 +2,12 @@
 
 from aiohttp import web
 
-from qchat.web.handlers import chat, files, login, meta, sessions, turns
+from qchat.web.handlers import chat, document, files, login, meta, sessions, turns
+from qchat.web.openapi import document as describe
 
 API = "/api/v1"
-SESSION = API + "/sessions/{session_id}"
-TURN = SESSION + "/turns/{turn}"
+SESSION = API + "/sessions/{session_id:[^/]+}"  # whatever it is, it is a name that no session has
+TURN = SESSION + "/turns/{turn:[^/]+}"
 FILE = SESSION + "/files/{path:(?s:.+)}"  # a name may hold any byte, a line break too
 
 
@@ -18,7 +19,8 @@ def add_routes(app: web.Application) -> None:
             web.get("/ui/{name}", meta.static),
             web.get("/health", meta.health),
             web.get("/livez", meta.alive),
-            web.get("/readyz", meta.alive),
+            web.get("/readyz", meta.ready),
+            web.get(f"{API}/openapi.json", document.show),
             web.get(f"{API}/login", login.show),
             web.post(f"{API}/login", login.create),
             web.post(f"{API}/logout", login.delete),
@@ -46,3 +48,4 @@ def add_routes(app: web.Application) -> None:
             web.post(f"{TURN}/cancel", turns.cancel),
         ]
     )
+    app[document.DOCUMENT] = describe(app)

@@ -14,6 +14,7 @@ from qchat.model.event import Position
 from qchat.model.frame import PING
 from qchat.settings import Settings
 from qchat.web.access import grant
+from qchat.web.parameters import AFTER_EVENT, LAST_EVENT_ID
 
 SEND_BUFFER_BYTES = 256 * 1024
 """What the kernel may hold for one reader: a stalled one must not cost megabytes."""
@@ -80,7 +81,7 @@ def asked_position(request: web.Request) -> Position | None:
 
     :raises ValidationError: for one that has not the form of an id.
     """
-    text = request.headers.get("Last-Event-ID") or request.query.get("after")
+    text = LAST_EVENT_ID.text(request) or AFTER_EVENT.text(request)
     if not text:
         return None
     try:

@@ -1,21 +1,54 @@
-"""JSON to values and back: what requests may say, and how sessions and turns look to clients."""
+"""JSON to values: what requests may say."""
 
 import json
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Annotated, Any, ClassVar, Literal
 
 from aiohttp import hdrs, web
 from attrs import frozen
 
 from qchat.errors import PayloadTooLarge, RangeNotSatisfiable, UnsupportedMediaType, ValidationError
-from qchat.model.frame import ending_facts
 from qchat.model.prompt import check_prompt
-from qchat.model.session import Session, is_session_id
-from qchat.model.turn import Turn
+from qchat.model.session import is_session_id
+from qchat.model.shape import ABSENT, SessionId, limits, to_json
 from qchat.settings import Settings
 
 MAX_KEY_CHARS = 200
 MAX_TITLE_CHARS = 200
+
+
+@frozen(kw_only=True)
+class ChatBody:
+    """A prompt, and where it is to go."""
+
+    message: Annotated[str, "white space around it is dropped", limits(minLength=1)]
+    session_id: Annotated[SessionId | Literal[""] | None, "a new session is made without"] = ABSENT
+    request_id: Annotated[
+        str | None, "a request key, as Idempotency-Key", limits(maxLength=MAX_KEY_CHARS)
+    ] = ABSENT
+    on_busy: Annotated[Literal["reject", "queue"], "while another turn is unfinished"] = ABSENT
+    stream: Annotated[Any, "accepted and ignored"] = ABSENT
+
+
+@frozen(kw_only=True)
+class SessionBody:
+    """What is to change."""
+
+    CLOSED: ClassVar = True
+    """A field that is not known is a mistake, of which its sender must hear."""
+    title: Annotated[str, "printable characters", limits(maxLength=MAX_TITLE_CHARS)] = ABSENT
+    pinned: Annotated[bool, "whether it never expires"] = ABSENT
+    expires_in: Annotated[
+        float | None,
+        "seconds without activity; null for the service's setting",
+        limits(minimum=60, maximum=10**9),
+    ] = ABSENT
+
+
+@frozen(kw_only=True)
+class LoginBody:
+    """Who wants to be let in."""
+
+    token: Annotated[str, "a token, or the secret of the link that the start prints", limits(minLength=1)]
 
 
 @frozen(kw_only=True)
@@ -29,8 +62,11 @@ class ChatRequest:
 
 
 def json_response(data: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    text = json.dumps(data, ensure_ascii=False)
-    return web.Response(text=text, status=status, headers=headers, content_type="application/json")
+    """``data`` is one of the classes of :mod:`qchat.web.views`, or plain JSON."""
+    # Half a surrogate pair, which a client may have sent, is no UTF-8; escaped, it is JSON.
+    body = to_json(data).encode("utf-8", "backslashreplace")
+    kind = "application/json"
+    return web.Response(body=body, status=status, headers=headers, content_type=kind, charset="utf-8")
 
 
 async def read_json(request: web.Request) -> dict[str, Any]:
@@ -133,34 +169,6 @@ def check_range(request: web.Request, size: int) -> None:
         raise refusal
 
 
-def whole_number(request: web.Request, name: str, default: int, *, least: int, most: int) -> int:
-    """A number from the query.
-
-    :raises ValidationError: naming the parameter, the value and what is allowed.
-    """
-    text = request.query.get(name, "")
-    if not text:
-        return default
-    if not (text.isascii() and text.isdecimal() and len(text) < 19 and least <= int(text) <= most):
-        raise ValidationError(f"{name}={text[:100]!r}: it takes a whole number from {least} to {most}")
-    return int(text)
-
-
-def session_json(session: Session, settings: Settings, workspace: str) -> dict[str, Any]:
-    count = session.message_count
-    return {
-        "session_id": session.id,
-        "created_at": session.created,
-        "last_activity": session.last_activity,
-        "message_count": min(count, settings.max_history_length or count),
-        **directories(session.id, settings, workspace),
-        "title": session.title,
-        "pinned": session.pinned,
-        "expires_in": session.expires_in,
-        "owner": session.owner,
-    }
-
-
 def session_changes(fields: dict[str, Any]) -> dict[str, Any]:
     """What a client wants to change of a session.
 
@@ -182,31 +190,3 @@ def session_changes(fields: dict[str, Any]) -> dict[str, Any]:
                     " characters), pinned (true or false) and expires_in (60 to 1000000000 seconds, or null)"
                 )
     return fields
-
-
-def directories(session_id: str, settings: Settings, workspace: str) -> dict[str, str]:
-    return {
-        "work_directory": str(settings.sessions_base_dir / session_id),
-        "absolute_work_directory": workspace,
-    }
-
-
-def turn_json(turn: Turn, lang: str) -> dict[str, Any]:
-    """A turn as clients see it; once it has ended, with the facts of its terminal event."""
-    base = f"/api/v1/sessions/{quote(turn.session_id)}/turns/{turn.number}"
-    facts = ending_facts(turn, lang) if turn.ending else {}
-    facts.pop("type", None)
-    return {
-        "session_id": turn.session_id,
-        "turn": turn.number,
-        "state": turn.state,
-        "prompt": turn.prompt,
-        "request_id": turn.request_key,
-        "created_at": turn.created,
-        "started_at": turn.started,
-        "ended_at": turn.ending.ended if turn.ending else None,
-        "events_url": f"{base}/events",
-        "output_url": f"{base}/output",
-        "cancel_url": f"{base}/cancel",
-        **facts,
-    }

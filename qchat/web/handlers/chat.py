@@ -6,17 +6,37 @@ from aiohttp import web
 
 from qchat.adapters.submission import Repeat
 from qchat.context import context
-from qchat.errors import TurnFailed, ValidationError
+from qchat.errors import (
+    Conflict,
+    PayloadTooLarge,
+    SessionBusy,
+    SessionNotFound,
+    StorageFull,
+    TurnFailed,
+    TurnNotFound,
+    ValidationError,
+)
 from qchat.model.event import Position
+from qchat.model.eventdata import ErrorData, EventData
 from qchat.model.failure import failure
-from qchat.model.frame import ending_facts
+from qchat.model.frame import ending_data
 from qchat.model.turn import Turn
 from qchat.web.access import principal
 from qchat.web.audit import audit_prompt
+from qchat.web.operation import Events, Operation
+from qchat.web.parameters import AFTER_EVENT, EVENT_SOURCE, IDEMPOTENCY_KEY, LAST_EVENT_ID
 from qchat.web.sse import asked_position, stream
-from qchat.web.wire import ChatRequest, chat_request, json_response, read_json
+from qchat.web.views import ChatAnswer
+from qchat.web.wire import ChatBody, ChatRequest, chat_request, json_response, read_json
 
 
+@Operation(
+    answers={200: ChatAnswer},
+    body=ChatBody,
+    parameters=(IDEMPOTENCY_KEY,),
+    raises=(SessionNotFound, TurnNotFound, SessionBusy, Conflict, PayloadTooLarge, StorageFull),
+    turn_fails=True,
+)
 async def chat(request: web.Request) -> web.Response:
     """Wait for the whole answer."""
     ctx = context(request)
@@ -25,31 +45,45 @@ async def chat(request: web.Request) -> web.Response:
     turn, _ = await _submit(request, asked, repeat="timed_out")
     with ctx.feed.stream(turn.session_id):
         turn = await ctx.turns.wait(turn.session_id, turn.number)
+    ended = ending_data(turn, ctx.settings.lang)
+    if isinstance(ended, ErrorData):
+        raise _failed(turn, ended)
     assert turn.ending is not None
-    facts = ending_facts(turn, ctx.settings.lang)
-    if turn.ending.code:
-        raise _failed(turn, facts)
     answer = await ctx.history.answer(turn)
     return json_response(
-        {
-            "session_id": turn.session_id,
-            "response": answer,
-            "message": answer,
-            "timestamp": turn.ending.ended,
-            "turn": turn.number,
-            "reason": turn.ending.reason,
-        }
+        ChatAnswer(
+            session_id=turn.session_id,
+            response=answer,
+            message=answer,
+            timestamp=turn.ending.ended,
+            turn=turn.number,
+            reason=ended.reason,
+        )
     )
 
 
-def _failed(turn: Turn, facts: dict[str, Any]) -> TurnFailed:
+def _failed(turn: Turn, data: ErrorData) -> TurnFailed:
     assert turn.ending is not None
     row = failure(turn.ending.code)
-    extra = {name: facts[name] for name in ("session_id", "turn", "reason", "suggestions")}
     texts = {lang: row.text(lang, turn.ending.detail) for lang in ("zh", "en")}
-    return TurnFailed(facts["code"], row.status, texts, details=turn.ending.detail or None, **extra)
+    return TurnFailed(
+        data.code,
+        data.http_status,
+        texts,
+        details=turn.ending.detail or None,
+        session_id=data.session_id,
+        turn=data.turn,
+        reason=data.reason,
+        suggestions=data.suggestions,
+    )
 
 
+@Operation(
+    answers={200: Events(EventData)},
+    body=ChatBody,
+    parameters=(IDEMPOTENCY_KEY,),
+    raises=(SessionNotFound, SessionBusy, Conflict, PayloadTooLarge, StorageFull),
+)
 async def chat_stream(request: web.Request) -> web.StreamResponse:
     """The answer as a stream."""
     asked = chat_request(request, await read_json(request), context(request).settings)
@@ -57,6 +91,11 @@ async def chat_stream(request: web.Request) -> web.StreamResponse:
     return await _stream(request, turn, None)
 
 
+@Operation(
+    answers={200: Events(EventData), 204: None},
+    parameters=(*EVENT_SOURCE, AFTER_EVENT, LAST_EVENT_ID, IDEMPOTENCY_KEY),
+    raises=(SessionNotFound, SessionBusy, Conflict, StorageFull),
+)
 async def chat_event_source(request: web.Request) -> web.StreamResponse:
     """For a bare ``new EventSource(url)``, which repeats its GET after every end of a stream.
 

@@ -22,11 +22,26 @@ from qchat.errors import (
     Overloaded,
     PreconditionFailed,
     QuotaExceeded,
+    RangeNotSatisfiable,
+    SessionNotFound,
+    StorageFull,
     ValidationError,
 )
 from qchat.model.session import Session
 from qchat.web.access import session as _session
-from qchat.web.wire import check_range, directories, json_response, whole_number
+from qchat.web.operation import BINARY, Media, Operation
+from qchat.web.parameters import (
+    IF_MATCH,
+    IF_NONE_MATCH,
+    RANGE,
+    Choice,
+    Flag,
+    Parameter,
+    WholeNumber,
+    limit_of,
+)
+from qchat.web.views import FilePage, FileView, Uploaded, directories
+from qchat.web.wire import check_range, json_response
 
 PIECE_BYTES = 256 * 1024
 _COMMITS = asyncio.Lock()
@@ -45,6 +60,15 @@ HOSTILE = {
     "Cross-Origin-Resource-Policy": "same-origin",
     hdrs.CACHE_CONTROL: "private, no-cache",
 }
+
+
+REFUSALS = (SessionNotFound, FileNotFound, Conflict, PreconditionFailed)
+LIMIT = limit_of(MAX_LISTED, most=MAX_LISTED)
+AFTER = Parameter("after", "only files behind this one: the next of an earlier page")
+DEPTH = WholeNumber("depth", "how many directories deep; unlimited without", 0, 1, 10_000)
+GLOB = Parameter("glob", "only files whose path matches, such as src/*.py")
+PREVIEW = Flag("preview", "text and pictures are to be shown in place, instead of being saved")
+FORMAT = Choice("format", "of the archive", ("zip", "tar.gz"))
 
 
 def _path(request: web.Request) -> bytes:
@@ -73,51 +97,53 @@ def _refusals(path: bytes) -> Iterator[None]:
         raise Overloaded(f"{shown}: {error}") from error
 
 
-def _entry_json(session_id: str, entry: Entry) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "path": entry.path,
-        "size": entry.size,
-        "modified_time": entry.modified_time,
-        "href": _href(session_id, entry.raw),
-    }
-
-
-def _href(session_id: str, path: bytes) -> str:
-    return f"/api/v1/sessions/{session_id}/files/{quote_from_bytes(path)}"
+def _view(session_id: str, entry: Entry) -> FileView:
+    return FileView(
+        name=entry.name,
+        path=entry.path,
+        size=entry.size,
+        modified_time=entry.modified_time,
+        href=f"/api/v1/sessions/{session_id}/files/{quote_from_bytes(entry.raw)}",
+    )
 
 
 def _etag(status: os.stat_result) -> str:
     return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'  # as aiohttp's FileResponse makes it
 
 
+@Operation(answers={200: FilePage}, parameters=(LIMIT, AFTER, DEPTH, GLOB), raises=(SessionNotFound,))
 async def index(request: web.Request) -> web.Response:
     """The regular files, recursively; ``next`` is the ``after`` of the following page."""
     ctx = context(request)
     session = _session(request)
-    limit = whole_number(request, "limit", MAX_LISTED, least=1, most=MAX_LISTED)
+    limit = LIMIT.read(request)
     listing = await asyncio.to_thread(
         ctx.files.listing,
         session.id,
         limit=limit,
-        after=unquote_to_bytes(request.query.get("after", "")),
-        depth=whole_number(request, "depth", 0, least=1, most=10_000) or None,
-        glob=request.query.get("glob", ""),
+        after=unquote_to_bytes(AFTER.text(request)),
+        depth=DEPTH.read(request) or None,
+        glob=GLOB.text(request),
     )
-    entries = [_entry_json(session.id, entry) for entry in listing.entries]
+    entries = [_view(session.id, entry) for entry in listing.entries]
     following = quote_from_bytes(listing.entries[-1].raw) if listing.truncated and entries else None
     return json_response(
-        {
-            "session_id": session.id,
+        FilePage(
+            session_id=session.id,
             **directories(session.id, ctx.settings, str(ctx.state.workspace(session.id))),
-            "files": entries,
-            "file_count": len(entries),
-            "truncated": listing.truncated,
-            "next": following,
-        }
+            files=entries,
+            file_count=len(entries),
+            truncated=listing.truncated,
+            next=following,
+        )
     )
 
 
+@Operation(
+    answers={200: Media((BINARY, "text/plain", *PREVIEWS.values())), 206: Media(), 304: None},
+    parameters=(PREVIEW, RANGE, IF_MATCH, IF_NONE_MATCH),
+    raises=(*REFUSALS, RangeNotSatisfiable),
+)
 async def download(request: web.Request) -> web.StreamResponse:
     """One file, with ranges and conditions; ``preview=1`` shows text and pictures in place."""
     session, path = _session(request), _path(request)
@@ -150,7 +176,7 @@ class _OpenFile(web.FileResponse):
 
 def _kind(request: web.Request, path: bytes) -> dict[str, str]:
     name = path.rpartition(b"/")[2]
-    if request.query.get("preview"):
+    if PREVIEW.read(request):
         ending = os.path.splitext(name)[1].decode(errors="replace").lower()
         return {
             hdrs.CONTENT_TYPE: PREVIEWS.get(ending, "text/plain; charset=utf-8"),
@@ -163,6 +189,13 @@ def _kind(request: web.Request, path: bytes) -> dict[str, str]:
     }
 
 
+@Operation(
+    answers={201: FileView, 200: FileView},
+    body=Media(("*/*",)),
+    body_required=False,
+    parameters=(IF_MATCH, IF_NONE_MATCH),
+    raises=(*REFUSALS, QuotaExceeded, StorageFull),
+)
 async def put(request: web.Request) -> web.Response:
     """The body becomes the file, whole or not at all. 201 for a new one, 200 for one that is replaced."""
     session, path = _session(request), _path(request)
@@ -178,7 +211,7 @@ async def put(request: web.Request) -> web.Response:
                 status = await asyncio.to_thread(upload.commit)
     await context(request).sessions.touch(session.id)
     status_code = 200 if existing else 201
-    entry = _entry_json(session.id, _entry(path, status))
+    entry = _view(session.id, _entry(path, status))
     return json_response(entry, status=status_code, headers={"ETag": _etag(status)})
 
 
@@ -245,6 +278,11 @@ async def _room(request: web.Request, session: Session) -> int:
     return room
 
 
+@Operation(
+    answers={201: Uploaded},
+    body=Media(("multipart/form-data",)),
+    raises=(*REFUSALS, QuotaExceeded, StorageFull),
+)
 async def post(request: web.Request) -> web.Response:
     """Several files as multipart/form-data; the file names are paths in the workspace.
 
@@ -259,9 +297,9 @@ async def post(request: web.Request) -> web.Response:
         for path, upload in uploads:
             with _refusals(path):
                 status = await asyncio.to_thread(upload.commit)
-            found.append(_entry_json(session.id, _entry(path, status)))
+            found.append(_view(session.id, _entry(path, status)))
     await context(request).sessions.touch(session.id)
-    return json_response({"files": found}, status=201)
+    return json_response(Uploaded(files=found), status=201)
 
 
 async def _stage_all(request: web.Request, session: Session, staged: ExitStack) -> list[tuple[bytes, Upload]]:
@@ -286,7 +324,9 @@ async def _pieces(part: BodyPartReader) -> Any:
         yield piece
 
 
+@Operation(answers={204: None}, raises=REFUSALS)
 async def delete(request: web.Request) -> web.Response:
+    """Remove one file."""
     session, path = _session(request), _path(request)
     with _refusals(path):
         await asyncio.to_thread(context(request).files.remove, session.id, path)
@@ -294,17 +334,15 @@ async def delete(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+@Operation(
+    answers={200: Media(("application/zip", "application/gzip"))},
+    parameters=(FORMAT,),
+    raises=(SessionNotFound,),
+)
 async def archive(request: web.Request) -> web.StreamResponse:
     """The whole workspace as ``format=zip`` (the default) or ``tar.gz``, made while it is sent."""
     session = _session(request)
-    kind: Literal["zip", "tar.gz"]
-    match request.query.get("format", "zip"):
-        case "zip":
-            kind = "zip"
-        case "tar.gz":
-            kind = "tar.gz"
-        case other:
-            raise ValidationError(f'format={other[:100]!r}: it takes "zip" or "tar.gz"')
+    kind: Literal["zip", "tar.gz"] = "tar.gz" if FORMAT.read(request) == "tar.gz" else "zip"
     response = web.StreamResponse(
         headers={
             **HOSTILE,

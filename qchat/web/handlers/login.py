@@ -1,26 +1,31 @@
 """Logins of browsers: a token becomes a cookie that no script can read."""
 
 import time
-from typing import Any
 
 from aiohttp import web
 
 from qchat.context import context
-from qchat.errors import QchatError, ValidationError
-from qchat.service.access import Grant
+from qchat.errors import PayloadTooLarge, QchatError, ValidationError
 from qchat.web.access import GRANT, cookie_name, grant
 from qchat.web.audit import audit
 from qchat.web.caller import caller
-from qchat.web.wire import json_response, read_json
+from qchat.web.operation import Operation
+from qchat.web.parameters import Flag
+from qchat.web.views import GrantView
+from qchat.web.wire import LoginBody, json_response, read_json
+
+EVERYWHERE = Flag("everywhere", "all logins of whoever asks end")
 
 
+@Operation(answers={200: GrantView})
 async def show(request: web.Request) -> web.Response:
     """Who asks, as the service sees it."""
-    return json_response(_json(grant(request)))
+    return json_response(GrantView.of(grant(request)))
 
 
+@Operation(answers={200: GrantView}, body=LoginBody, raises=(PayloadTooLarge,))
 async def create(request: web.Request) -> web.Response:
-    """``{token}`` gets the cookie; a token, or the secret of the link that the start prints."""
+    """Log in: ``{token}`` gets the cookie. A token, or the secret of the link that the start prints."""
     ctx = context(request)
     token = (await read_json(request)).get("token")
     if not isinstance(token, str) or not token.strip():
@@ -35,7 +40,7 @@ async def create(request: web.Request) -> web.Response:
     request[GRANT] = found
     audit(request, "login")
     assert found.expires is not None
-    response = json_response(_json(found))
+    response = json_response(GrantView.of(found))
     response.set_cookie(
         cookie_name(request),
         cookie,
@@ -48,11 +53,12 @@ async def create(request: web.Request) -> web.Response:
     return response
 
 
+@Operation(answers={204: None}, parameters=(EVERYWHERE,))
 async def delete(request: web.Request) -> web.Response:
     """End this login; with ``everywhere=1`` all logins of the principal. Harmless without one."""
     found = request.get(GRANT)
     if found is not None and found.via != "local":
-        await context(request).access.log_out(found, everywhere=request.query.get("everywhere") == "1")
+        await context(request).access.log_out(found, everywhere=EVERYWHERE.read(request))
         audit(request, "logout")
     response = web.Response(status=204)
     response.del_cookie(
@@ -63,12 +69,3 @@ async def delete(request: web.Request) -> web.Response:
         samesite="Strict",
     )
     return response
-
-
-def _json(found: Grant) -> dict[str, Any]:
-    return {
-        "principal": found.principal.name,
-        "role": found.principal.role,
-        "via": found.via,
-        "expires_at": found.expires,
-    }

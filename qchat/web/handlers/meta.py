@@ -5,11 +5,14 @@ import time
 from pathlib import Path
 
 from aiohttp import hdrs, web
+from attrs import evolve
 
 import qchat
 from qchat.context import context
 from qchat.errors import EndpointNotFound
 from qchat.web.access import GRANT
+from qchat.web.operation import Media, Operation
+from qchat.web.views import HealthView, IsolationView, ServiceView
 from qchat.web.wire import json_response
 
 UI = Path(qchat.__file__).parent / "ui"
@@ -19,6 +22,7 @@ PAGE_POLICY = (
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
     " require-trusted-types-for 'script'; trusted-types dompurify qchat"
 )
+TEXT = Media(("text/plain",))
 HASHED = re.compile(r"-[0-9a-f]{10}\.")
 """Names that carry a hash of what they name, which browsers may keep for ever."""
 PAGE_HEADERS = {
@@ -30,6 +34,7 @@ PAGE_HEADERS = {
 }
 
 
+@Operation(answers={200: (ServiceView, Media(("text/html",)))})
 async def root(request: web.Request) -> web.StreamResponse:
     """Browsers get the chat page, others what there is."""
     if "text/html" in request.headers.get(hdrs.ACCEPT, "") and (UI / "index.html").exists():
@@ -41,9 +46,7 @@ async def root(request: web.Request) -> web.StreamResponse:
         "session_files": "/api/v1/sessions/{session_id}/files",
         "health": "/health",
     }
-    return json_response(
-        {"service": "qchat", "version": qchat.__version__, "status": "running", "endpoints": endpoints}
-    )
+    return json_response(ServiceView(version=qchat.__version__, endpoints=endpoints))
 
 
 async def static(request: web.Request) -> web.StreamResponse:
@@ -58,27 +61,41 @@ async def static(request: web.Request) -> web.StreamResponse:
     return web.FileResponse(path, headers=headers)
 
 
+@Operation(answers={200: HealthView})
 async def health(request: web.Request) -> web.Response:
     """Degraded when no agent CLI answers; asks no process. Somebody unknown learns no more than that."""
     ctx = context(request)
     available = ctx.launcher.available
-    found = {"status": "healthy" if available else "degraded", "timestamp": time.time()}
+    found = HealthView(status="healthy" if available else "degraded", timestamp=time.time())
     if GRANT not in request:
         return json_response(found)
     return json_response(
-        {
-            **found,
-            "qcli_available": available,
-            "active_sessions": ctx.store.count_sessions(),
-            "active_processes": ctx.turns.running,
-            "version": qchat.__version__,
-            "agent": ctx.launcher.name,
-            "isolation": ctx.launcher.sandbox.report.to_json(),
-            "queued_turns": ctx.turns.waiting,
-            "open_streams": ctx.feed.streams,
-        }
+        evolve(
+            found,
+            qcli_available=available,
+            active_sessions=ctx.store.count_sessions(),
+            active_processes=ctx.turns.running,
+            version=qchat.__version__,
+            agent=ctx.launcher.name,
+            isolation=IsolationView.of(ctx.launcher.sandbox.report),
+            queued_turns=ctx.turns.waiting,
+            open_streams=ctx.feed.streams,
+        )
     )
 
 
+@Operation(answers={200: TEXT}, probe=True)
 async def alive(_: web.Request) -> web.Response:
+    """Whether the service runs at all."""
+    return web.Response(text="ok\n")
+
+
+@Operation(answers={200: TEXT, 503: TEXT}, probe=True)
+async def ready(request: web.Request) -> web.Response:
+    """Whether the service takes work: from when agents are known to be kept in, until it goes down."""
+    ctx = context(request)
+    if ctx.turns.closing:
+        return web.Response(status=503, text="going down\n")
+    if not ctx.launcher.measured.is_set():
+        return web.Response(status=503, text="starting\n")
     return web.Response(text="ok\n")

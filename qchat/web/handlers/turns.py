@@ -6,17 +6,36 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from qchat.context import context
-from qchat.errors import TurnNotFound, ValidationError
+from qchat.errors import (
+    Conflict,
+    PayloadTooLarge,
+    RangeNotSatisfiable,
+    SessionBusy,
+    SessionNotFound,
+    StorageFull,
+    TurnNotFound,
+    ValidationError,
+)
 from qchat.model.event import Position
+from qchat.model.eventdata import EventData
 from qchat.model.turn import Turn
 from qchat.web.access import session
 from qchat.web.audit import audit_prompt
+from qchat.web.operation import Events, Media, Operation
+from qchat.web.parameters import AFTER_EVENT, AFTER_TURN, IDEMPOTENCY_KEY, LAST_EVENT_ID, RANGE, limit_of
 from qchat.web.sse import asked_position, stream
-from qchat.web.wire import chat_request, check_range, json_response, read_json, turn_json, whole_number
+from qchat.web.views import TurnDetail, TurnPage, TurnView
+from qchat.web.wire import ChatBody, chat_request, check_range, json_response, read_json
 
-MAX_NUMBER = 10**15
+PAGE_LIMIT = limit_of(100, most=1000)
 
 
+@Operation(
+    answers={202: TurnView, 200: TurnView},
+    body=ChatBody,
+    parameters=(IDEMPOTENCY_KEY,),
+    raises=(SessionNotFound, SessionBusy, Conflict, PayloadTooLarge, StorageFull),
+)
 async def create(request: web.Request) -> web.Response:
     """202 for a new turn, 200 for one that the request key already names."""
     ctx = context(request)
@@ -25,17 +44,18 @@ async def create(request: web.Request) -> web.Response:
         session(request).id, asked.message, request_key=asked.request_key, queue=asked.queue
     )
     audit_prompt(request, turn, new=new)
-    return json_response(turn_json(turn, ctx.settings.lang), status=202 if new else 200)
+    return json_response(TurnView.of(turn, ctx.settings.lang), status=202 if new else 200)
 
 
+@Operation(answers={200: TurnPage}, parameters=(PAGE_LIMIT, AFTER_TURN), raises=(SessionNotFound,))
 async def index(request: web.Request) -> web.Response:
     """In order; ``next`` is the ``after`` of the following page."""
     ctx = context(request)
-    limit = whole_number(request, "limit", 100, least=1, most=1000)
-    after = whole_number(request, "after", 0, least=0, most=MAX_NUMBER)
-    turns = ctx.store.turns(session(request).id, after, limit)
+    limit = PAGE_LIMIT.read(request)
+    turns = ctx.store.turns(session(request).id, AFTER_TURN.read(request), limit)
     following = turns[-1].number if len(turns) == limit else None
-    return json_response({"turns": [turn_json(turn, ctx.settings.lang) for turn in turns], "next": following})
+    page = [TurnView.of(turn, ctx.settings.lang) for turn in turns]
+    return json_response(TurnPage(turns=page, next=following))
 
 
 def _turn(request: web.Request) -> Turn:
@@ -49,30 +69,35 @@ def _turn(request: web.Request) -> Turn:
     return turn
 
 
+@Operation(answers={200: TurnDetail}, raises=(SessionNotFound, TurnNotFound))
 async def show(request: web.Request) -> web.Response:
-    """With the exact answer and tools when the agent has kept a record, else what its output tells."""
+    """One turn, with its answer: exact when the agent has kept a record, else what its output tells."""
     ctx = context(request)
     turn = _turn(request)
     record = await asyncio.to_thread(ctx.records.of, turn) if turn.output == "markdown" else None
     facts: dict[str, Any]
     if record:
-        facts = {
-            "answer_source": "record",
-            **{name: record[name] for name in ("answer", "tools", "requests")},
-        }
+        facts = {"answer": record.answer, "answer_source": "record"}
+        facts |= {"tools": record.tools, "requests": record.requests}
     else:
         answer, tools = await ctx.history.told(turn)
-        facts = {"answer_source": "transcript", "answer": answer, "tools": tools}
-    return json_response({**turn_json(turn, ctx.settings.lang), **facts})
+        facts = {"answer": answer, "answer_source": "transcript", "tools": tools}
+    return json_response(TurnDetail.of(turn, ctx.settings.lang, **facts))
 
 
+@Operation(answers={200: TurnView}, raises=(SessionNotFound, TurnNotFound, StorageFull))
 async def cancel(request: web.Request) -> web.Response:
-    """Answered when the turn has ended; one that had ended already stays as it is."""
+    """End a turn. Answered when the turn has ended; one that had ended already stays as it is."""
     ctx = context(request)
     turn = _turn(request)
-    return json_response(turn_json(await ctx.turns.cancel(turn.session_id, turn.number), ctx.settings.lang))
+    return json_response(TurnView.of(await ctx.turns.cancel(turn.session_id, turn.number), ctx.settings.lang))
 
 
+@Operation(
+    answers={200: Events(EventData), 204: None},
+    parameters=(AFTER_EVENT, LAST_EVENT_ID),
+    raises=(SessionNotFound, TurnNotFound),
+)
 async def events(request: web.Request) -> web.StreamResponse:
     """The events of one turn behind ``Last-Event-ID`` (or ``after``); 204 when the client has seen all."""
     ctx = context(request)
@@ -94,6 +119,9 @@ async def events(request: web.Request) -> web.StreamResponse:
         )
 
 
+@Operation(
+    answers={200: Events(EventData)}, parameters=(AFTER_EVENT, LAST_EVENT_ID), raises=(SessionNotFound,)
+)
 async def session_events(request: web.Request) -> web.StreamResponse:
     """The events of a whole session, turn after turn, until it is deleted."""
     ctx, session_id = context(request), session(request).id
@@ -105,6 +133,11 @@ async def session_events(request: web.Request) -> web.StreamResponse:
         return await stream(request, ctx.settings, batches, named_pings=True)
 
 
+@Operation(
+    answers={200: Media(), 206: Media()},
+    parameters=(RANGE,),
+    raises=(SessionNotFound, TurnNotFound, RangeNotSatisfiable),
+)
 async def output(request: web.Request) -> web.StreamResponse:
     """The transcript, byte for byte as the CLI wrote it, as far as there is one yet. Takes Range."""
     turn = _turn(request)
