@@ -10,6 +10,7 @@ from attrs import define, evolve, field, frozen
 
 from qchat.model.event import Event, Text, Tool
 from qchat.model.numbered import Numbered
+from qchat.model.record import ToolUse
 from qchat.model.shape import TurnNumber
 from qchat.model.turn import State, Turn
 
@@ -63,8 +64,8 @@ class History:
             return ""
         return "".join([event.text async for event in self._events(turn) if isinstance(event, Text)])
 
-    async def told(self, turn: Turn) -> tuple[str, list[dict[str, Any]]]:
-        """The answer, and the tools as their cards tell: ``{id, name, arguments, status, result}``."""
+    async def told(self, turn: Turn) -> tuple[str, list[ToolUse]]:
+        """The answer, and the tools as their cards tell."""
         pieces: list[str] = []
         uses = _Uses()
         async for event in self._events(turn):
@@ -72,7 +73,7 @@ class History:
                 pieces.append(event.text)
             elif isinstance(event, Tool):
                 uses.add(event)
-        return "".join(pieces), list(uses.found.values())
+        return "".join(pieces), [ToolUse(**use) for use in uses.found.values()]
 
     async def _events(self, turn: Turn) -> AsyncIterator[Event]:
         try:

@@ -24,7 +24,8 @@ API = "/api/v1"
 NOBODY = "550e8400-e29b-41d4-a716-446655440000"
 Start = Callable[..., Awaitable[tuple[Client, Context]]]
 WITHOUT_SESSION = {
-    *("/", "/ui/{name}", "/health", "/livez", "/readyz", f"{API}/login", f"{API}/logout", f"{API}/sessions")
+    *("/", "/ui/{name}", "/health", "/livez", "/readyz", "/metrics", f"{API}/openapi.json", f"{API}/docs"),
+    *(f"{API}/login", f"{API}/logout", f"{API}/sessions"),
 }
 """Routes that name no session; the lists of sessions have a test of their own."""
 IN_THE_BODY = {("POST", f"{API}/chat"), ("POST", f"{API}/chat/stream"), ("GET", f"{API}/chat/stream")}
