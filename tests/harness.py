@@ -13,6 +13,9 @@ from typing import Any, Self
 import aiohttp
 from attrs import define, field, frozen
 
+import qchat.client
+from qchat.client.sse import Parser
+
 ROOT = Path(__file__).parent.parent
 FAKES = ROOT / "tests" / "fakes"
 ROUNDS = int(os.environ.get("QCHAT_TEST_ROUNDS", "1"))
@@ -46,27 +49,12 @@ class Frame:
 
 
 async def frames(response: aiohttp.ClientResponse) -> AsyncIterator[Frame]:
-    """The events of a stream, read as a browser reads them."""
-    id_, event, data = "", "", []
-    async for line in _lines(response):
-        name, _, value = line.partition(": ")
-        if name == "id":
-            id_ = value
-        elif name == "event":
-            event = value
-        elif name == "data":
-            data.append(value)
-        elif not line and (id_ or data):
-            yield Frame(id_, event, json.loads("\n".join(data)) if data else None)
-            id_, event, data = "", "", []
-
-
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[str]:
-    held = b""
+    """The blocks of a stream, each with what it says itself."""
+    parser = Parser()
     async for piece in response.content.iter_any():
-        *lines, held = (held + piece).split(b"\n")
-        for line in lines:
-            yield line.decode()
+        for block in parser.feed(piece):
+            data = json.loads(block.data) if block.data is not None else None
+            yield Frame(block.id or "", block.event or "", data)
 
 
 def answer(found: list[Frame]) -> str:
@@ -76,10 +64,14 @@ def answer(found: list[Frame]) -> str:
 
 @define(eq=False)
 class Client:
-    """The API, as plainly as it can be called."""
+    """The API, as plainly as it can be called; ``api`` is the client that others use, and tries once."""
 
     http: aiohttp.ClientSession
     url: str
+
+    @property
+    def api(self) -> qchat.client.Client:
+        return qchat.client.Client(self.url, http=self.http, patience=0)
 
     async def json(self, method: str, path: str, *, status: int | None = None, **options: Any) -> Any:
         async with self.http.request(method, self.url + path, **options) as response:
@@ -88,8 +80,7 @@ class Client:
             return body
 
     async def session(self) -> str:
-        created = await self.json("POST", "/api/v1/sessions", status=201)
-        return str(created["session_id"])
+        return (await self.api.create_session()).id
 
     async def turn(self, session_id: str, message: str, *, key: str = "", **fields: Any) -> dict[str, Any]:
         headers = {"Idempotency-Key": key} if key else {}
@@ -100,9 +91,8 @@ class Client:
 
     async def ended(self, session_id: str, number: int) -> dict[str, Any]:
         """The turn's terminal event."""
-        *_, last = await self.events(f"/api/v1/sessions/{session_id}/turns/{number}/events")
-        assert last.data is not None
-        return last.data
+        *_, last = [event async for event in self.api.session(session_id).turn(number).events()]
+        return dict(last.data)
 
     async def events(self, path: str, **options: Any) -> list[Frame]:
         """A whole stream, to its end."""

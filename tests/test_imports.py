@@ -1,6 +1,7 @@
 """The architecture, enforced: imports point one way."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ ALLOWED = {
     "adapters": {"adapters", "model"},
     "service": {"service", "adapters", "model"},
     "web": {"web", "service", "adapters", "model"},
+    "client": {"client"},
 }
 
 
@@ -55,3 +57,11 @@ def test_the_model_does_no_input_or_output() -> None:
         assert not {name.split(".")[0] for name in imported(path)} & forbidden, path
         for node in ast.walk(ast.parse(path.read_text())):
             assert not isinstance(node, ast.AsyncFunctionDef | ast.Await), path
+
+
+def test_the_client_needs_nothing_of_the_server() -> None:
+    """The client can be taken out of the package: it imports only itself, aiohttp and what that needs."""
+    allowed = {"aiohttp", "attrs", "yarl", *sys.stdlib_module_names}
+    for path in sorted((PACKAGE / "client").rglob("*.py")):
+        for name in imported(path):
+            assert name.startswith("qchat.client.") or name.partition(".")[0] in allowed, f"{path}: {name}"
