@@ -7,4 +7,4 @@ setLanguage(language.value);
 const root = document.getElementById("app") as HTMLElement;
 root.replaceChildren();
 render(<App />, root);
-start();
+void start();

@@ -1,6 +1,6 @@
 // The public API, called from the page.
 
-import type { FileList, Health, SessionInfo, TurnInfo } from "./types";
+import type { FileList, Health, LoginInfo, SessionInfo, TurnInfo } from "./types";
 
 export const API = "/api/v1";
 
@@ -45,6 +45,13 @@ export async function readError(response: Response): Promise<ApiError> {
   }
 }
 
+let denied = () => {};
+
+/** Have `told` called whenever the server wants a login. */
+export function onDenied(told: () => void): void {
+  denied = told;
+}
+
 const TIMEOUT = 30_000;
 
 export async function request(path: string, options: RequestInit = {}): Promise<Response> {
@@ -54,7 +61,11 @@ export async function request(path: string, options: RequestInit = {}): Promise<
   } catch (error) {
     throw new ApiError(0, "NETWORK", error instanceof Error ? error.message : String(error));
   }
-  if (!response.ok) throw await readError(response);
+  if (!response.ok) {
+    const error = await readError(response);
+    if (error.code === "UNAUTHORIZED") denied();
+    throw error;
+  }
   return response;
 }
 
@@ -75,6 +86,9 @@ async function json<T>(path: string, method = "GET", body?: unknown, headers: Re
 const sessionPath = (id: string) => `${API}/sessions/${encodeURIComponent(id)}`;
 
 export const api = {
+  login: () => json<LoginInfo>(`${API}/login`),
+  logIn: (token: string) => json<LoginInfo>(`${API}/login`, "POST", { token }),
+  logOut: () => request(`${API}/logout`, { method: "POST" }),
   health: () => json<Health>("/health"),
   sessions: (before = "", limit = 50) =>
     json<{ sessions: SessionInfo[]; next: string | null }>(

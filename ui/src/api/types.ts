@@ -13,6 +13,14 @@ export interface SessionInfo {
   last_turn?: { turn: number; state: TurnState } | null;
 }
 
+/** Who asks, and by what. */
+export interface LoginInfo {
+  /** Empty for the operator. */
+  principal: string;
+  role: "user" | "admin";
+  via: "local" | "token" | "cookie" | "proxy";
+}
+
 export type TurnState =
   | "queued"
   | "running"

@@ -110,8 +110,10 @@ export class Outbox {
       const failure = error instanceof ApiError ? error : new ApiError(0, "INTERNAL", String(error));
       const { code, message, details } = failure;
       this.retryAfter = failure.retryAfter;
-      this.change(letter.key, { state: failure.passing ? "waiting" : "refused", failure: { code, message, details } });
-      return !failure.passing;
+      // Somebody who has to log in again first still wants it sent.
+      const later = failure.passing || code === "UNAUTHORIZED";
+      this.change(letter.key, { state: later ? "waiting" : "refused", failure: { code, message, details } });
+      return !later;
     }
   }
 

@@ -12,6 +12,7 @@ import { maybe, t } from "../text";
 import { readStore, writeStore } from "../util/store";
 import { announce } from "./announce";
 import { Files } from "./files";
+import { begin, loginWanted } from "./login";
 import { SessionList } from "./sessions";
 import { toast, withUndo } from "./toasts";
 
@@ -148,6 +149,7 @@ function state(session: string, next: StreamState, retryAt: number): void {
   connection.value = { state: next, retryAt };
   if (next === "gone") gone(found);
   if (next === "reset") void load(found);
+  if (next === "denied") loginWanted.value = true;
   if (next === "live") {
     reachable.value = true;
     if (before !== "live") {
@@ -296,7 +298,8 @@ export async function refreshHealth(): Promise<void> {
   }
 }
 
-export function start(): void {
+export async function start(): Promise<void> {
+  await begin();
   addEventListener("hashchange", route);
   addEventListener("online", () => (online.value = true));
   addEventListener("offline", () => (online.value = false));

@@ -1,6 +1,7 @@
 import { useEffect } from "preact/hooks";
 import { announcement } from "../state/announce";
 import { conversation, files, filesOpen, helpOpen, previewed, sessions, sidebarOpen } from "../state/app";
+import { loginWanted } from "../state/login";
 import { t } from "../text";
 import { Composer } from "./composer";
 import { ConversationView } from "./conversation";
@@ -9,6 +10,7 @@ import { FilesPanel } from "./files-panel";
 import { Header } from "./header";
 import { Help } from "./help";
 import { shortcuts } from "./keys";
+import { Login } from "./login";
 import { Preview } from "./preview";
 import { Sidebar } from "./sidebar";
 import { Toasts } from "./toasts";
@@ -23,6 +25,7 @@ export function App() {
   useEffect(() => {
     document.title = title ? `${title} · qchat` : "qchat";
   }, [title]);
+  if (loginWanted.value) return <Login />;
   return (
     <div class={`layout ${sidebarOpen.value ? "with-sidebar" : ""} ${filesOpen.value ? "with-files" : ""}`}>
       <a class="skip" href="#prompt" onClick={goToPrompt}>

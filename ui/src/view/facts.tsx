@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
 import { health, helpOpen } from "../state/app";
+import { logOut, who } from "../state/login";
 import { language, maybe, setLanguage, t } from "../text";
 import { Icon } from "./icons";
 
@@ -16,6 +17,11 @@ export function Facts() {
         <button type="button" class="button plain" lang={language.value === "zh" ? "en" : "zh-CN"} aria-label={t("languageLabel")} onClick={() => setLanguage(language.value === "zh" ? "en" : "zh")}>
           {t("language")}
         </button>
+        {who.value?.via === "cookie" && (
+          <button type="button" class="icon-button log-out" aria-label={t("logOut")} title={`${t("logOut")} ${who.value.principal}`.trim()} onClick={() => void logOut()}>
+            <Icon name="leave" />
+          </button>
+        )}
         <ThemeButton />
         <button type="button" class="icon-button" aria-label={t("help")} title={t("help")} onClick={() => (helpOpen.value = true)}>
           <Icon name="help" />
