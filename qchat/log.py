@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 
 from qchat.settings import Settings
 
@@ -37,6 +38,14 @@ def configure(settings: Settings, *, stderr: bool = True) -> None:
     # What it says at level info is one line a request, which the events above say better.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(_unquoted)
+
+
+def _unquoted(record: logging.LogRecord) -> bool:
+    """aiohttp quotes what is no HTTP, with the token that may be in it: only that it came is logged."""
+    if record.exc_info and isinstance(record.exc_info[1], HttpProcessingError):
+        record.msg, record.exc_info = f"{record.msg}: it is malformed", None
+    return True
 
 
 def _on_terminal(settings: Settings) -> bool:
