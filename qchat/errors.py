@@ -54,6 +54,7 @@ class ErrorBody:
     session_id: SessionId = ABSENT
     turn: Annotated[TurnNumber, "that is in the way, or that failed"] = ABSENT
     reason: Annotated[str, "why the turn has ended"] = ABSENT
+    retry_after: Annotated[int, "seconds after which it may work"] = ABSENT
     limit: Annotated[int, "what has been reached"] = ABSENT
     limit_files: Annotated[int, "what has been reached"] = ABSENT
 
@@ -282,3 +283,5 @@ class TurnFailed(QchatError):
         # A browser repeats a request by itself after a 408 on a connection that is kept.
         if status == 408:
             self.headers = {"Connection": "close"}
+        if "retry_after" in extra:
+            self.headers = {"Retry-After": str(extra["retry_after"])}

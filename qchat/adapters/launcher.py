@@ -16,7 +16,7 @@ from qchat.adapters.process import Launch, Spawner
 from qchat.adapters.sandbox import Sandbox, interpreter_paths
 from qchat.adapters.statedir import StateDir, storage_error
 from qchat.errors import AgentUnavailable
-from qchat.model.prompt import compose
+from qchat.model.prompt import compose, is_command
 from qchat.model.turn import Form, Output
 from qchat.settings import Settings
 
@@ -92,8 +92,15 @@ class Launcher:
 
     def prompt(self, text: str) -> str:
         """What the agent is sent for ``text``."""
-        commands = self.settings.cli_commands == "allow" or (self.agent is not None and self.agent.commands)
-        return compose(text, chinese=self.settings.force_chinese, commands_allowed=commands)
+        return compose(text, chinese=self.settings.force_chinese, commands_allowed=self._takes_commands)
+
+    def is_command(self, text: str) -> bool:
+        """Whether the agent takes ``text`` for a command of its own, and may do it."""
+        return self._takes_commands and is_command(text)
+
+    @property
+    def _takes_commands(self) -> bool:
+        return self.settings.cli_commands == "allow" or (self.agent is not None and self.agent.commands)
 
     @contextmanager
     def launch(self, session_id: str, *, resume: bool) -> Iterator[Launch]:

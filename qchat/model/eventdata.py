@@ -87,6 +87,7 @@ class DoneData(_EndData):
 
     type: Literal["done"] = "done"
     reason: Literal["completed", "cancelled"]
+    details: Annotated[str, "what the agent said instead of an answer, to a command of its own"] = ABSENT
 
 
 @frozen(kw_only=True)
@@ -100,6 +101,9 @@ class ErrorData(_EndData):
     http_status: Annotated[int, "what a caller who waits for the answer gets"]
     suggestions: list[str]
     details: Annotated[str, "what the agent said of it"] = ABSENT
+    retry_after: Annotated[int, "seconds after which it may work; when the agent's service throttles"] = (
+        ABSENT
+    )
 
 
 @frozen(kw_only=True)

@@ -12,6 +12,8 @@ class Failure:
     en: str
     suggestions_zh: tuple[str, ...] = ()
     suggestions_en: tuple[str, ...] = ()
+    retry_after: int | None = None
+    """Seconds after which the same request has a chance again, where that is known."""
 
     def text(self, lang: str, detail: str) -> str:
         text = self.zh if lang == "zh" else self.en
@@ -33,8 +35,8 @@ FAILURES = {
         401,
         "AI服务未登录或登录已过期",
         "the agent is not logged in, or its login has expired",
-        ("请管理员运行 q login 重新登录",),
-        ("the operator has to run: q login",),
+        ("请管理员重新登录：q login（或 kiro-cli login）",),
+        ("the operator has to log in again: q login (or kiro-cli login)",),
     ),
     "QCLI_THROTTLED": Failure(
         503,
@@ -42,6 +44,7 @@ FAILURES = {
         "the agent's service is throttling, try again later",
         ("请等待一分钟后重试",),
         ("wait a minute and try again",),
+        retry_after=60,
     ),
     "QCLI_UNAVAILABLE": Failure(
         503,

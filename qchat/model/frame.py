@@ -101,7 +101,7 @@ def ending_data(turn: Turn, lang: str) -> DoneData | ErrorData:
         "seconds": turn.seconds,
     }
     if not ending.code:
-        return DoneData(**facts)
+        return DoneData(**facts, details=ending.detail or ABSENT)
     row = failure(ending.code)
     return ErrorData(
         **facts,
@@ -110,6 +110,7 @@ def ending_data(turn: Turn, lang: str) -> DoneData | ErrorData:
         http_status=row.status,
         suggestions=row.suggestions(lang),
         details=ending.detail or ABSENT,
+        retry_after=row.retry_after or ABSENT,
     )
 
 

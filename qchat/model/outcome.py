@@ -18,7 +18,8 @@ _NO_ANSWER = "the agent ended without an answer"
 
 @frozen
 class Outcome:
-    """``completed`` has no code; ``detail`` is what the agent said of a failure, 4 KiB at most."""
+    """``completed`` has no code; ``detail`` is what the agent said of a failure, or instead of an answer to a
+    command of its own, 4 KiB at most."""
 
     reason: Literal["completed", "failed"]
     code: str | None = None
@@ -57,7 +58,8 @@ _TABLE = (
     ),
     _row(
         "QCLI_THROTTLED",
-        r".{0,40}\brate limit reached",
+        r"[\w ]{0,40}\brate limit reached",
+        r"the model you've selected is temporarily unavailable",
         r"monthly request limit reached",
         r"request quota exceeded",
         r"too many requests",
@@ -72,27 +74,43 @@ _TABLE = (
         r"tool approval required",
         r"thread '.*' panicked",
     ),
+    _row(
+        "QCLI_AUTH_ERROR",
+        r"not logged in",
+        r"unauthorized\b",
+        r"(?:please )?(?:log in|run .{0,20}\blogin\b)",
+        fatal=False,
+    ),
     _row("QCLI_PROCESSING_ERROR", r"error:", r"prompt .* not found", r"failed to ", fatal=False),
 )
 """Rows in the order of precedence."""
 
 
-def decide(*, form: Form, exit: int | None, answered: bool, stderr: str, worked: bool = False) -> Outcome:  # noqa: A002
+def decide(
+    *,
+    form: Form,
+    exit: int | None,  # noqa: A002
+    answered: bool,
+    stderr: str,
+    worked: bool = False,
+    command: bool = False,
+) -> Outcome:
     """The outcome of a turn that nobody stopped.
 
     :param exit: the exit code, negative for a signal; None when nobody saw the end.
     :param answered: whether the answer has any text.
     :param stderr: what the agent wrote there, or the last 64 KiB of it.
     :param worked: whether a tool has completed, which may be all that was asked for.
+    :param command: whether the prompt was a command of the CLI, which may answer on stderr or not at all.
     """
     said = report(stderr)
     found = [(row, match) for row in _TABLE if form == "q" and (match := row.sign.search(said))]
-    succeeded = exit == 0 and (answered or worked or form == "plain")
+    succeeded = exit == 0 and (answered or worked or command or form == "plain")
     for row, match in found:
         if row.fatal or not succeeded:
             return Outcome("failed", row.code, shorten(said[match.start() :]))
     if succeeded:
-        return Outcome("completed")
+        return Outcome("completed", detail=shorten(said) if command and not answered else "")
     said = shorten(said)
     if exit == 0:
         return Outcome("failed", "QCLI_PROCESSING_ERROR", said or _NO_ANSWER)

@@ -9,7 +9,8 @@ the message a message. In markdown it makes no difference: ``\\@alice`` reads ``
 import re
 import unicodedata
 
-SIGNS = frozenset("!/@")
+COMMANDS = frozenset("!/")
+SIGNS = COMMANDS | {"@"}
 ESCAPE = "\\"
 CHINESE = "请用中文回答："
 """What a message begins with when the answer has to be Chinese."""
@@ -42,6 +43,11 @@ def guard(message: str, commands_allowed: bool) -> str:
     if commands_allowed or _first_seen(message) not in SIGNS:
         return message
     return ESCAPE + message
+
+
+def is_command(message: str) -> bool:
+    """Whether the CLI carries ``message`` out itself when it is let: nobody answers it then."""
+    return _first_seen(message) in COMMANDS
 
 
 def compose(message: str, *, chinese: bool, commands_allowed: bool) -> str:

@@ -5,7 +5,9 @@ import re
 MAX_BYTES = 4096
 REDACTED = "[redacted]"
 
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_MOVES = re.compile(r"\r|\x1b\[[0-9;]*[A-HJKf]")
+"""What goes elsewhere on the terminal, as a spinner does: what follows is not behind what there was."""
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _BANNERS = re.compile(
     r"[\s\u2500-\u28ff]*"  # drawings and spinners
@@ -20,7 +22,7 @@ _BANNERS = re.compile(
 )
 _NAMED_SECRET = re.compile(
     r"((?:token|secret|password|passwd|api[_-]?key|credential|signature|authorization|cookie)[\w-]{0,40}"
-    r"[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:bearer\s+|basic\s+)?)[^\s\"',;&}]{6,}",
+    r"\\{0,4}[\"']?\s{0,4}[:=]\s{0,4}\\{0,4}[\"']?(?:bearer\s+|basic\s+)?)(?:[^\s\"',;&}\\]|\\(?![\"'])){6,}",
     re.IGNORECASE,
 )
 _SECRET = re.compile(
@@ -28,13 +30,19 @@ _SECRET = re.compile(
     r"|\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b"
     r"|\beyJ[\w-]{6,}\.[\w-]{6,}(?:\.[\w-]*)?"
     r"|\bao[ar][A-Za-z0-9]{16}[\w:+/=-]*"
+    r"|\b(?:FwoGZXIvYXdz|FQoGZXIvYXdz|IQoJb3JpZ2lu)[\w+/=%-]*"
+    r"|\b(?:sk|pk|rk|ksk|gh[a-z]|github_pat|glpat|xox[a-z]|hf|npm|pypi)[-_][\w-]{12,}"
+    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)"
+    r"|(?s:-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))"
 )
 _LONG = re.compile(r"[\w+/=-]{40,}")
+_SEGMENT = 32
+"""Characters of a name in a path, beyond which it may be part of a key that happens to have slashes."""
 
 
 def report(stderr: str) -> str:
     """The lines of ``stderr`` that say something, as plain text without secrets."""
-    text = _CONTROLS.sub("", _ESCAPES.sub("", stderr))
+    text = _CONTROLS.sub("", _ESCAPES.sub("", _MOVES.sub("\n", stderr)))
     lines = [line.rstrip() for line in text.split("\n")]
     return redact("\n".join(line for line in lines if not _BANNERS.fullmatch(line)))
 
@@ -55,6 +63,10 @@ def shorten(text: str) -> str:
 
 def _random(word: str) -> str:
     """A key rather than a path or a name: long, of small and capital letters and digits."""
-    kinds = (str.isdigit, str.isupper, str.islower)
-    mixed = all(any(kind(character) for character in word) for kind in kinds)
-    return REDACTED if mixed and word.count("/") <= 3 and not word.startswith("/") else word
+    path = word.startswith("/") or word.count("/") > 3
+    parts = [part for part in word.split("/") if len(part) >= _SEGMENT] if path else [word]
+    return REDACTED if any(map(_mixed, parts)) else word
+
+
+def _mixed(word: str) -> bool:
+    return all(any(kind(character) for character in word) for kind in (str.isdigit, str.isupper, str.islower))

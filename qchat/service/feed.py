@@ -90,8 +90,9 @@ class Feed:
     def finish(self, turn: Turn) -> None:
         """A turn has ended; its row is committed."""
         channel = self.channel(turn.session_id)
-        tail, channel.tail = channel.tail, None
-        if tail is not None:
+        tail = channel.tail
+        if tail is not None and tail.turn.number == turn.number:  # one that waited ends while another runs
+            channel.tail = None
             tail.finish(turn)
             self._remember(turn, tail.checkpoints)
         channel.wake()
@@ -140,7 +141,8 @@ class Feed:
             end = turn.ending.bytes + 1
         else:
             channel = self._channels.get(session_id)
-            end = channel.tail.parser.consumed if channel and channel.tail else 0
+            tail = channel.tail if channel else None
+            end = tail.parser.consumed if tail and tail.turn.number == turn.number else 0
         if position.offset > end:
             raise ValidationError(f"id {position}: turn {turn.number} ends at {turn.number}-{end}")
         return turn
@@ -205,7 +207,9 @@ class Feed:
     def notice(self, session_id: str, number: int) -> bytes | None:
         """What a reader should know before a turn begins: that the agent has forgotten the one before."""
         before = self.find(session_id, number - 1)
-        if before is None or before.form != "q" or before.started is None or before.ending is None:
+        while before and before.ending and before.started is None:  # cancelled while it waited
+            before = self.find(session_id, before.number - 1)
+        if before is None or before.form != "q" or before.ending is None:
             return None
         if before.ending.reason in ("completed", "failed"):
             return None

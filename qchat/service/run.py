@@ -39,6 +39,8 @@ class Run:
     timeout: float
     max_bytes: int
     publish: Callable[[], None]
+    command: bool = False
+    """Whether the prompt is a command of the CLI itself."""
     process: Process | None = None
     _stopped: StopReason | None = None
     _stopping: "asyncio.Task[None] | None" = None
@@ -139,6 +141,7 @@ class Run:
                 exit=code,
                 answered=self.tail.answered,
                 worked=self.tail.worked,
+                command=self.command,
                 stderr=self.stderr.tail.decode(errors="replace"),
             )
             reason, error_code, detail = outcome.reason, outcome.code, outcome.detail

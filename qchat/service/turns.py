@@ -201,6 +201,7 @@ class Turns:
         run = self._runs[turn.session_id] = Run(
             turn=turn,
             prompt=self.launcher.prompt(turn.prompt).encode(),
+            command=self.launcher.is_command(turn.prompt),
             tail=self.feed.begin(turn),
             transcript=transcript,
             stderr=Stderr(path.with_suffix(".err")),

@@ -202,6 +202,7 @@ class TurnView:
     http_status: int = ABSENT
     suggestions: list[str] = ABSENT
     details: Annotated[str, "what the agent said of it"] = ABSENT
+    retry_after: Annotated[int, "seconds after which it may work"] = ABSENT
 
     @classmethod
     def of(cls, turn: Turn, lang: str, **more: Any) -> Self:

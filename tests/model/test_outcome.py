@@ -75,6 +75,39 @@ def test_a_failure_in_the_midst_of_an_answer_is_a_failure() -> None:
     assert decide(form="q", exit=0, answered=True, stderr=TROUBLE.format("broken")).reason == "failed"
 
 
+@pytest.mark.parametrize("draw", ["⠋ Thinking...\r\x1b[2K", "\x1b[?25l⠙ Thinking...\x1b[1G", "⠋ x\r"])
+def test_what_a_spinner_leaves_behind_hides_no_failure(draw: str) -> None:
+    """What the CLI draws over and over in one line is not the beginning of what it says next."""
+    stderr = f"{draw}{draw}\x1b[38;5;9mAmazon Q rate limit reached:\n    wait 30 s\x1b[0m\n"
+    outcome = decide(form="q", exit=0, answered=False, stderr=stderr)
+    assert (outcome.code, outcome.detail) == (
+        "QCLI_THROTTLED",
+        "Amazon Q rate limit reached:\n    wait 30 s",
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ("error: Not logged in", "QCLI_AUTH_ERROR"),
+        ("Error: please run `kiro-cli login`", "QCLI_AUTH_ERROR"),
+        ("Unauthorized", "QCLI_AUTH_ERROR"),
+        ("The model you've selected is temporarily unavailable. Use another.", "QCLI_THROTTLED"),
+        ("Your unauthorizedness is noted", "QCLI_PROCESSING_ERROR"),
+    ],
+)
+def test_other_words_for_the_same_are_known(said: str, code: str) -> None:
+    """What a relative of the CLI may say instead means the same."""
+    assert decide(form="q", exit=1, answered=False, stderr=said + "\n").code == code
+
+
+def test_a_command_needs_no_answer() -> None:
+    """A command of the CLI itself is done when it exits with 0, and what it said on stderr is kept."""
+    done = decide(form="q", exit=0, answered=False, command=True, stderr="Usage: /x\n")
+    assert done == Outcome("completed", detail="Usage: /x")
+    assert decide(form="q", exit=1, answered=False, command=True, stderr="").reason == "failed"
+
+
 def test_a_monthly_limit_says_when_it_resets() -> None:
     """The detail of a reached limit has the CLI's own words on when to come back."""
     stderr = "\x1b[38;5;11mMonthly request limit reached\x1b[0m - The limits reset on 12/01.\n\n"
@@ -88,6 +121,8 @@ def test_a_monthly_limit_says_when_it_resets() -> None:
     [
         "error: the answer is cut: it has reached a limit\n",
         "Tool validation failed: \nNo tool with that name\n",
+        "MCP server x: rate limit reached\n",
+        "Unauthorized: /mcp/y\n",
         "WARNING: Retry #2, retrying within 10.0s..\n",
         " ● Execution failed after 8.653s:\nrate limit reached is what the endpoint said\n"[:40],
     ],
@@ -134,6 +169,13 @@ def test_the_detail_is_bounded() -> None:
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N", "eyJzdWIi"),
         ("token: aoaAAAAAGabcdefghijklmno:Qm9vdGg", "aoaAAAAAG"),
         ("client_secret = s3cr3t-value", "s3cr3t-value"),
+        ("the token is expired: FwoGZXIvYXdzEJr//////////wEaDJ2b", "EJr///"),
+        ("key " + "aB3/" * 3 + "Qm9vdGgQm9vdGgQm9vdGgQm9vdGg4Qm9vdGg/x+y/z", "Qm9vdGg"),
+        ("Incorrect key sk-ant-api03-AbCdEf0123", "AbCdEf0123"),
+        ("push with ghp_16C7e42F292c6912E77", "16C7e42F"),
+        ("clone https://me:s3cret@host/x failed", "s3cret"),
+        ('{"body": "{\\"accessToken\\": \\"abc123def456\\"}"}', "abc123def456"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADANBg\n-----END RSA PRIVATE KEY-----", "MIIEvQ"),
     ],
 )
 def test_a_detail_never_has_a_credential(said: str, secret: str) -> None:

@@ -95,3 +95,38 @@ async def test_an_interrupted_exchange_is_forgotten(client: Client) -> None:
         assert [frame.type for frame in found if frame.data] == ["notice", "chunk", "done"]
     rest = await client.events(second["events_url"] + "?after=2-0-1")
     assert [frame.type for frame in rest] == ["chunk", "done"]
+
+
+async def test_an_interrupted_exchange_is_told_of_later(client: Client) -> None:
+    """Turns that were cancelled while they waited do not hide that the one before them was interrupted."""
+    session = await client.session()
+    first = await client.turn(session, "say kept\nhang")
+    waiting = await client.turn(session, "say never", on_busy="queue")
+    await client.json("POST", waiting["cancel_url"], status=200)
+    async with client.http.get(client.url + first["events_url"]) as response:
+        await response.content.readuntil(b"kept")
+    await client.json("POST", first["cancel_url"], status=200)
+    third = await client.turn(session, "say on")
+    found = await client.events(third["events_url"])
+    assert next(frame.type for frame in found if frame.data and frame.type != "queued") == "notice"
+
+
+async def test_commands_that_are_allowed(start_service: StartService) -> None:
+    """An allowed command of the CLI is complete without an answer, and its end has what stderr said."""
+    client, _ = await start_service(QCHAT_CLI_COMMANDS="allow")
+    session = await client.session()
+    ends = {}
+    for prompt in ("/quit", "/help", "!echo out", "@nobody"):
+        turn = await client.turn(session, prompt, on_busy="queue")
+        ends[prompt] = await client.ended(session, turn["turn"])
+    assert [end["reason"] for end in ends.values()] == ["completed", "completed", "completed", "failed"]
+    assert "details" not in ends["/quit"]
+    assert "Usage" in ends["/help"]["details"]
+    assert "nobody not found" in ends["@nobody"]["details"]
+
+
+async def test_a_throttled_service_says_when(client: Client) -> None:
+    """Who was throttled is told after how many seconds to come back, also by the header for it."""
+    async with client.http.post(client.url + f"{API}/chat", json={"message": "fail 429 Slow"}) as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "60")
+        assert (await response.json())["retry_after"] == 60

@@ -102,6 +102,21 @@ async def test_cancel_while_queued(client: Client) -> None:
     assert (await client.events(second["events_url"]))[-1].type == "done"
 
 
+async def test_a_turn_that_waits_ends_alone(client: Client) -> None:
+    """Cancelling a turn that waits leaves the stream of the running one alone, also for who comes later."""
+    session = await client.session()
+    first = await client.turn(session, "say kept\nhang")
+    second = await client.turn(session, "say never", on_busy="queue")
+    async with client.http.get(client.url + first["events_url"]) as early:
+        await early.content.readuntil(b"kept")
+        await client.json("POST", second["cancel_url"], status=200)
+        async with client.http.get(client.url + first["events_url"]) as late:
+            await late.content.readuntil(b"kept")
+            await client.json("POST", first["cancel_url"], status=200)
+            ends = [(await response.content.read()).decode() for response in (early, late)]
+    assert all('"type": "done"' in end and '"turn": 1' in end and '"turn": 2' not in end for end in ends)
+
+
 async def test_timeout(start_service: StartService, monkeypatch: pytest.MonkeyPatch) -> None:
     """A turn that takes too long is ended, and says so."""
     client, ctx = await start_service(QCLI_TIMEOUT="5")

@@ -75,6 +75,7 @@ def _failed(turn: Turn, data: ErrorData) -> TurnFailed:
         turn=data.turn,
         reason=data.reason,
         suggestions=data.suggestions,
+        **({"retry_after": row.retry_after} if row.retry_after else {}),
     )
 
 
