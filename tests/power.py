@@ -19,7 +19,7 @@ _CLOSE = CFUNCTYPE(c_int, c_void_p)
 _WRITE = CFUNCTYPE(c_int, c_void_p, c_void_p, c_int, c_int64)
 _TRUNCATE = CFUNCTYPE(c_int, c_void_p, c_int64)
 _SYNC = CFUNCTYPE(c_int, c_void_p, c_int)
-_OPEN = CFUNCTYPE(c_int, c_void_p, c_char_p, c_void_p, c_int, c_void_p)
+_OPEN = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int, c_void_p)  # it keeps the name's address
 _DELETE = CFUNCTYPE(c_int, c_void_p, c_char_p, c_int)
 
 
@@ -143,11 +143,11 @@ def _note_files(vfs: _Vfs, real: _Vfs, disk: Disk) -> list[object]:
     paths: dict[int, Path] = {}
     tables: dict[int, _Methods] = {}
 
-    def open_(its: int, name: bytes | None, file: int, flags: int, out: int) -> int:
+    def open_(its: int, name: int | None, file: int, flags: int, out: int) -> int:
         result = int(real.open(its, name, file, flags, out))
         opened = cast(file, POINTER(_File)).contents
         if result == 0 and name is not None and opened.methods:
-            paths[file] = Path(name.decode())
+            paths[file] = Path(ctypes.string_at(name).decode())
             address = ctypes.addressof(opened.methods.contents)
             if address not in tables:
                 tables[address] = _noting(opened.methods.contents, paths, disk)

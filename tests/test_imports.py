@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "qchat"
 ALLOWED = {
     "model": {"model"},
-    "adapters": {"adapters", "model"},
+    "adapters": {"adapters", "model", "client"},
     "service": {"service", "adapters", "model"},
     "web": {"web", "service", "adapters", "model"},
     "client": {"client"},

@@ -5,12 +5,12 @@ at most 108 bytes long, a base directory's can be longer, so both ends name the 
 descriptor of its directory.
 """
 
-import http.client
-import json
+import asyncio
 import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -65,38 +65,23 @@ def unbind(path: Path) -> None:
         os.unlink(short)
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("qchat-control", timeout=CONNECT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        with _short_path(self._path) as short:
-            self.sock.connect(short)
-        self.sock.settimeout(ANSWER_SECONDS)
-
-
 @define(eq=False)
 class Control:
     """The tool's end."""
 
-    _connection: _Connection
+    _path: Path
 
     @classmethod
     def connect(cls, state: StateDir) -> Self | None:
         """None when nobody listens."""
-        connection = _Connection(state.control_socket)
-        try:
-            connection.connect()
-        except OSError:
-            connection.close()
-            return None
-        return cls(connection)
-
-    def close(self) -> None:
-        self._connection.close()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(CONNECT_SECONDS)
+            try:
+                with _short_path(state.control_socket) as short:
+                    sock.connect(short)
+            except OSError:
+                return None
+        return cls(state.control_socket)
 
     def status(self) -> dict[str, Any]:
         """What the service says of itself; see :mod:`qchat.web.control`.
@@ -119,19 +104,32 @@ class Control:
         )
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json"}
+        # Imported here: it takes a quarter of a second, and most commands ask no service.
+        import aiohttp  # noqa: PLC0415
+
+        from qchat.client import ApiError, ClientError  # noqa: PLC0415
+        from qchat.client.transport import Transport  # noqa: PLC0415
+
+        async def ask() -> dict[str, Any]:
+            with _short_path(self._path) as short:
+                async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(short)) as http:
+                    service = Transport(
+                        http=http,
+                        base_url="http://qchat-control",
+                        token=None,
+                        patience=0,
+                        silence=ANSWER_SECONDS,
+                    )
+                    return await service.json(method, path, json=body)
+
         try:
-            self._connection.request(method, path, json.dumps(body) if body else None, headers)
-            response = self._connection.getresponse()
-            answer = json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            raise ControlError(
-                f"the running server did not answer ({error or type(error).__name__})"
-            ) from error
-        if response.status != 200 or not isinstance(answer, dict):
-            raise ControlError(f"the running server refused: {answer}")
-        return answer
+            # In a thread, because the tool's engine may be used where a loop runs already.
+            with ThreadPoolExecutor(1) as thread:
+                return thread.submit(lambda: asyncio.run(ask())).result()
+        except ApiError as error:
+            raise ControlError(f"the running server refused: {error}") from error
+        except (ClientError, OSError) as error:
+            raise ControlError(f"the running server did not answer ({error})") from error
 
 
 @contextmanager
@@ -143,10 +141,7 @@ def ownership(state: StateDir, wait: float = OWNER_WAIT) -> Iterator[Control | N
     deadline = time.monotonic() + wait
     while True:
         if (control := Control.connect(state)) is not None:
-            try:
-                yield control
-            finally:
-                control.close()
+            yield control
             return
         try:
             StateDir.open(state.base)  # makes what an older version did not have

@@ -148,8 +148,6 @@ def _server(state: StateDir) -> Iterator[tuple[Line, dict[str, Any] | None]]:
     except ControlError as error:
         yield Line("fail", "server", str(error), "look into its log; restart it if it hangs"), None
         return
-    finally:
-        control.close()
     yield (
         Line(
             "ok",

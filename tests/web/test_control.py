@@ -37,10 +37,7 @@ def talk(state: StateDir, say: Callable[[Control], T]) -> T:
     """One conversation over the socket; for a thread."""
     control = Control.connect(state)
     assert control is not None
-    try:
-        return say(control)
-    finally:
-        control.close()
+    return say(control)
 
 
 def ask(state: StateDir, rule: Rule, names: list[str]) -> Cleaned:
