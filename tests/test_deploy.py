@@ -1,5 +1,6 @@
 """What deploy/ has is well-formed: looked at by the tools of those who read it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qchat.settings import variables
 from tests.harness import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -32,3 +34,11 @@ def test_unit(tmp_path: Path) -> None:
     )
     assert run("systemd-analyze", "verify", unit) == ""
     run("systemd-analyze", "security", "--offline=true", "--threshold=50", unit)
+
+
+def test_variables() -> None:
+    """Every variable of the service that is set there exists."""
+    known = {variable.metadata["name"] for variable in variables()}
+    for file in DEPLOY.iterdir():
+        named = set(re.findall(r"\bQCHAT_[A-Z_]+\b", file.read_text()))
+        assert named <= known, file.name
