@@ -5,14 +5,18 @@ it is checked here, field by field, and taken only for the turn whose prompt it 
 """
 
 import json
+import math
 import re
 from typing import Any, Self
 
+import attrs
 from attrs import frozen
 
 from qchat.model.prompt import visible
 
 MAX_BYTES = 6 * 1024 * 1024
+MAX_DEPTH = 100
+"""How deep JSON within JSON may be, so that no walk through it comes to an end of its own."""
 
 
 @frozen
@@ -61,6 +65,10 @@ class Record:
         except (TypeError, RecursionError) as error:
             raise ValueError(f"not a record: {error!r}") from error
 
+    def to_json(self) -> str:
+        """What :meth:`of` takes, as text."""
+        return json.dumps(attrs.asdict(self), ensure_ascii=False)
+
     @classmethod
     def of(cls, found: Any) -> Self:
         """The record that was JSON.
@@ -95,9 +103,27 @@ def _text(value: object) -> str:
     return re.sub("[\ud800-\udfff]", "\ufffd", value)
 
 
+def _json(value: object, depth: int = MAX_DEPTH) -> Any:
+    """``value`` as it can be written for others: not too deep, of finite numbers and whole characters."""
+    if depth == 0:
+        raise TypeError(f"JSON deeper than {MAX_DEPTH}")
+    match value:
+        case str():
+            return _text(value)
+        case float():
+            return _number(value)
+        case list():
+            return [_json(one, depth - 1) for one in value]
+        case dict():
+            return {_text(name): _json(one, depth - 1) for name, one in value.items()}
+    return value
+
+
 def _number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
         raise TypeError(f"{value!r} is no number")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise TypeError(f"{value!r} is no JSON")
     return value
 
 
@@ -106,9 +132,9 @@ def _tool(found: dict[str, Any]) -> ToolUse:
     return ToolUse(
         id=_text(found["id"]),
         name=_text(found["name"]),
-        arguments=found["arguments"],
+        arguments=_json(found["arguments"]),
         status=None if status is None else _text(status),
-        result=found["result"],
+        result=_json(found["result"]),
     )
 
 

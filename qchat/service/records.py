@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import json
 
-import attrs
 import structlog
 from attrs import define
 
@@ -35,12 +34,14 @@ class Records:
             return
         try:
             data = await self._read(turn.session_id)
-            record = Record.parse(data)
-            if record.is_of(self.launcher.prompt(turn.prompt)):
-                text = json.dumps(attrs.asdict(record), ensure_ascii=False)
-                await asyncio.to_thread(self.state.record(turn.session_id, turn.number).write_text, text)
+            await asyncio.to_thread(self._write, turn, data)  # megabytes, which others need not wait for
         except (ValueError, OSError, SpawnError, TimeoutError, QchatError) as error:
             log.info("no record", **turn.names, error=str(error)[:200])
+
+    def _write(self, turn: Turn, data: bytes) -> None:
+        record = Record.parse(data)
+        if record.is_of(self.launcher.prompt(turn.prompt)):
+            self.state.record(turn.session_id, turn.number).write_text(record.to_json())
 
     async def _read(self, session_id: str) -> bytes:
         with self.launcher.reading(session_id) as launch:

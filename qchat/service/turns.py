@@ -185,10 +185,12 @@ class Turns:
         except Exception:
             log.exception("turn failed", **turn.names)
             ending = Ending(reason="failed", ended=time.time(), code="QCLI_PROCESSING_ERROR")
-        await self._end(turn, ending)
-        if ending.reason == "completed":
-            await self.records.keep(turn)
-        self._give_place(turn.session_id)
+        try:
+            await self._end(turn, ending)
+            if ending.reason == "completed":
+                await self.records.keep(turn)
+        finally:
+            self._give_place(turn.session_id)
 
     async def _execute(self, turn: Turn) -> Ending:
         await self.launcher.measured.wait()

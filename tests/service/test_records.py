@@ -1,6 +1,8 @@
 """The exact record of turns, read from the database that the stand-in keeps as Q does."""
 
 import asyncio
+import os
+from pathlib import Path
 from typing import Any
 
 from tests.conftest import StartService
@@ -71,6 +73,35 @@ async def test_tools_without_a_record(client: Client) -> None:
             "result": ["on\n"],
         },
     ]
+
+
+SPOILER = """#!/usr/bin/env python3
+import json, os, sqlite3, sys
+prompt = sys.stdin.read()
+path = os.environ["HOME"] + "/.local/share/amazon-q/data.sqlite3"
+deep = "[" * 600 + "]" * 600
+said = '{"ToolUse": {"content": "", "tool_uses": [{"id": "1", "name": "n", "args": %s}]}}' % deep
+asked = json.dumps({"content": {"Prompt": {"prompt": prompt}}})
+with sqlite3.connect(path) as database:
+    database.execute("CREATE TABLE IF NOT EXISTS conversations (key TEXT PRIMARY KEY, value TEXT)")
+    value = '{"history": [{"user": %s, "assistant": %s}]}' % (asked, said)
+    database.execute("INSERT OR REPLACE INTO conversations VALUES (?, ?)", (os.getcwd(), value))
+print("done")
+"""
+
+
+async def test_a_hostile_record_holds_nothing_up(start_service: StartService, tmp_path: Path) -> None:
+    """Whatever an agent leaves in its database, there is no record of it, and its session goes on."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "q").write_text(SPOILER)
+    (tmp_path / "bin" / "q").chmod(0o755)
+    client, _ = await start_service(PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    session = await client.session()
+    for number in (1, 2):
+        turn = await client.turn(session, "go")
+        assert (await client.ended(session, turn["turn"]))["reason"] == "completed"
+        found = await client.json("GET", f"{API}/sessions/{session}/turns/{number}", status=200)
+        assert (found["answer_source"], found["answer"]) == ("transcript", "done")
 
 
 async def test_conversation_continues(client: Client) -> None:

@@ -39,7 +39,15 @@ def main() -> None:
     try:
         record = last_turn(conversation(read(sys.argv[1]), sys.argv[2]))
         sys.stdout.write(encode(record))
-    except (NoRecordError, OSError, sqlite3.Error, ValueError, RecursionError, MemoryError) as error:
+    except (
+        NoRecordError,
+        OSError,
+        sqlite3.Error,
+        ValueError,
+        ArithmeticError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         sys.exit(f"no record: {error or type(error).__name__}")
 
 

@@ -17,6 +17,11 @@ PROGRAM = Path("qchat/adapters/agents/record.py").absolute()
 WRITE = 'tool fs_write {"command": "create", "path": "a.txt", "file_text": "x\\n"}'
 RUN = 'tool execute_bash {"command": "echo hi"}'
 
+TOOL = (
+    b'{"prompt": "", "answer": "", "requests": [], "tools":'
+    b' [{"id": "", "name": "", "status": null, "result": [], "arguments": %s}]}'
+)
+
 Ask = Callable[..., None]
 
 
@@ -160,6 +165,18 @@ def test_a_hostile_schema_is_bounded(tmp_path: Path) -> None:
     assert "no conversation" in refused(tmp_path / "db", "k")
 
 
+@pytest.mark.parametrize("moment", [10**400, -1, 1e300])
+def test_times_may_be_anything(tmp_path: Path, moment: float) -> None:
+    """A time that no clock shows is no traceback."""
+    entry = {
+        "user": {"content": {"Prompt": {"prompt": "p"}}},
+        "assistant": {"Response": {"content": "a"}},
+        "request_metadata": {"request_start_timestamp_ms": moment},
+    }
+    done = read(keep(tmp_path / "db", {"history": [entry]}), "k")
+    assert b"Traceback" not in done.stderr
+
+
 def test_a_long_record_keeps_its_answer(tmp_path: Path) -> None:
     """Of a record that is too long, what the tools returned is left out first."""
     entry = {
@@ -197,9 +214,18 @@ def test_a_write_ahead_log_is_no_obstacle(tmp_path: Path) -> None:
         b'{"prompt": "", "answer": "", "tools": [], "requests": NaN}',
         b"[" * 100_000,
         b" " * 7_000_000,
+        TOOL % (b"[" * 600 + b"]" * 600),
+        TOOL % b'[1, {"a": 1e999}]',
     ],
 )
 def test_the_programs_word_is_checked(data: bytes) -> None:
     """What is no record is refused, whoever wrote it."""
     with pytest.raises(ValueError, match=r".+"):
         Record.parse(data)
+
+
+def test_halves_of_characters_are_replaced() -> None:
+    """Wherever a record has half a surrogate pair, it can be written as UTF-8 all the same."""
+    found = Record.parse(TOOL % b'{"a\\ud800": ["\\udfff", 1, 2.5, true, null]}')
+    assert found.tools[0].arguments == {"a\ufffd": ["\ufffd", 1, 2.5, True, None]}
+    assert Record.of(json.loads(found.to_json().encode())) == found
