@@ -1,7 +1,7 @@
 """Events as server-sent events: one line of JSON each, encoded once for all who read it.
 
 Ids are positions, so ``Last-Event-ID`` says where a reader stands; frames that a reader may miss
-without missing anything (``session``, ``queued``, heartbeats) have none.
+without missing anything (``session``, ``queued``, ``started``, heartbeats) have none.
 """
 
 from json.encoder import encode_basestring
@@ -53,7 +53,8 @@ class Framer:
             "上一轮对话被中断，AI不记得其内容",
             "the turn before this one was interrupted, and the agent does not remember it",
         )
-        return self.event(turn, 0, 1, Notice(0, zh if self.lang == "zh" else en))
+        facts = {"type": "notice", "turn": turn, "message": zh if self.lang == "zh" else en}
+        return _frame(facts | {"code": "TURN_FORGOTTEN"}, f"{turn}-0-1")
 
     def begin(self, turn: Turn) -> bytes:
         """On the stream of a session: a turn begins here."""
@@ -73,6 +74,10 @@ class Framer:
     def queued(self, turn: int, place: int) -> bytes:
         """The turn waits; ``place`` 1 is next."""
         return _frame(QueuedData(turn=turn, place=place))
+
+    def started(self, turn: int) -> bytes:
+        """It waits no longer. Only readers who were told that it waits are told this."""
+        return _frame({"type": "started", "turn": turn})
 
     def ending(self, turn: Turn) -> bytes:
         """The terminal event: ``done`` or ``error``, with the facts."""

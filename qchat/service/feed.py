@@ -272,6 +272,9 @@ class _Reader:
         if tail is not None and tail.turn.number == self.number:
             self._tail = tail  # kept when the turn ends: its window has the end, too
         if self._tail is not None:
+            if self._queued:
+                self._queued = 0
+                yield self.feed.framer.started(self.number)
             yield from self._from_window(self._tail)
             return
         turn = self.feed.find(self.session_id, self.number)

@@ -11,6 +11,9 @@ MARKDOWN = (
     r"say # A title\n\nSome **bold** text with `code`.\n\n1. one\n2. two\n\n"
     r"| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nprint(1)\n```\n\nThe end."
 )
+END = """const box = document.querySelector('.conversation');
+    return box.scrollHeight - box.clientHeight - box.scrollTop"""
+"""How far the end is from the view, in pixels."""
 
 
 def test_first_prompt(page: Browser) -> None:
@@ -67,6 +70,7 @@ def test_stop(page: Browser, service: Service) -> None:
     page.see_text("Stopped", ".ended")
     assert "Half of it." in page.text(".answer")
     assert page.ask("say On we go.") == "On we go."
+    page.see_text("the agent does not remember it", ".notice")
 
 
 def test_queue(page: Browser) -> None:
@@ -84,6 +88,39 @@ def test_queue(page: Browser) -> None:
     page.see_text("second", ".turn.completed .answer")
 
 
+def test_queued_turn_begins(page: Browser) -> None:
+    """A turn that has waited is shown as running when it begins, though it writes nothing yet."""
+    page.send("say First.\nhang")
+    page.see_text("First.", ".answer")
+    page.send("hang")
+    page.see_text("next in line", ".turn.queued")
+    page.click(".button.stop")
+    page.see(".turn:last-child.running .working")
+    page.click(".button.stop")
+    page.ended(2)
+
+
+def test_old_word_of_a_turn(page: Browser) -> None:
+    """A turn that the stream has seen begin does not wait again when an older word of it arrives."""
+    page.ask("say hello")
+    page.js(
+        """const real = window.fetch;
+        window.fetch = async (url, options) => {
+            const response = await real(url, options);
+            if (options?.method !== 'POST') return response;
+            const row = await response.json();
+            while (!document.querySelector('.turn.running')) await new Promise(requestAnimationFrame);
+            window.late = true;
+            return new Response(JSON.stringify({...row, state: 'queued'}), {status: 202}); }"""
+    )
+    page.send("hang")
+    page.until(lambda: page.js("return window.late") and not page.all(".letter"), "the old word")
+    assert not page.all(".turn.queued")
+    page.see(".turn.running .working")
+    page.click(".button.stop")
+    page.ended(2)
+
+
 def test_error_and_retry(page: Browser) -> None:
     """An error says what happened and what to do; pressing retry often runs the prompt once more."""
     page.send("stderr Error: no luck today\nexit 3")
@@ -94,8 +131,10 @@ def test_error_and_retry(page: Browser) -> None:
     page.until(lambda: len(page.all(".problem")) == 2, "the second run")
     page.driver.refresh()
     page.until(lambda: len(page.all(".problem")) == 2, "both after a reload")
-    page.all(".problem .button")[0].click()
-    page.until(lambda: not page.all(".letter"), "sent")
+    first, second = page.all(".problem")
+    assert "It was run again" in first.text
+    assert not first.find_elements(By.CSS_SELECTOR, ".button")
+    assert second.find_elements(By.CSS_SELECTOR, ".button")
     turns = page.fetch(f"/api/v1/sessions/{page.session}/turns")["turns"]
     assert len(turns) == 2
 
@@ -130,11 +169,41 @@ def test_reader_stays(page: Browser) -> None:
     assert page.js("return document.querySelector('.conversation').scrollTop") == 200
     assert page.js("return getSelection().toString()") == "paragraph 2"
     page.click(".to-latest")
-    distance = """const box = document.querySelector('.conversation');
-        return box.scrollHeight - box.clientHeight - box.scrollTop"""
-    page.until(lambda: page.js(distance) < 48, "the end")
+    page.until(lambda: page.js(END) < 48, "the end")
     page.click(".button.stop")
     page.ended(1)
+
+
+def test_end_is_followed(page: Browser) -> None:
+    """Whoever reads the end stays there, however fast the answer grows, and when the window narrows."""
+    page.ask("say hello")
+    page.js(
+        """window.left = 0;
+        new MutationObserver(() => { window.left += !!document.querySelector('.to-latest') })
+            .observe(document.body, {childList: true, subtree: true})"""
+    )
+    paragraph = rf"say {'words ' * 60}\n\n"
+    page.post_turn(page.session, "\n".join(150 * [paragraph, "sleep 0.003"]))
+    page.ended(2)
+    page.until(lambda: page.js(END) < 2, "the end")
+    page.cdp("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=1, mobile=True)
+    page.until(lambda: page.js("return innerWidth") == 360 and page.js(END) < 2, "the end in a narrow window")
+    assert page.js("return window.left") == 0
+
+
+def test_small_steps_up(page: Browser) -> None:
+    """A reader who scrolls up a little while the answer grows is not pulled back."""
+    page.ask("say hello")
+    paragraphs = [rf"say paragraph {number}\n\n" for number in range(40)]
+    page.post_turn(page.session, "\n".join([*paragraphs, "flood 3000 0.005", "hang"]))
+    page.see_text("000000020", ".answer")
+    wheel = {"type": "mouseWheel", "x": 600, "y": 300, "deltaX": 0, "deltaY": -8}
+    page.cdp("Input.dispatchMouseEvent", **wheel)
+    page.see_text("000000299", ".answer")
+    page.until(lambda: page.js(END) > 40, "the end has gone on without its reader")
+    page.see(".to-latest")
+    page.click(".button.stop")
+    page.ended(2)
 
 
 def test_sessions(page: Browser) -> None:

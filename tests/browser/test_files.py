@@ -12,9 +12,9 @@ from tests.harness import bash
 
 DROP = """const [contents, done] = arguments; const data = new DataTransfer();
 for (const [name, text] of Object.entries(contents)) data.items.add(new File([text], name));
-const panel = document.querySelector('.files');
+const target = document.querySelector('.conversation');
 for (const type of ['dragenter', 'dragover', 'drop'])
-    panel.dispatchEvent(new DragEvent(type, {bubbles: true, cancelable: true, dataTransfer: data}));
+    target.dispatchEvent(new DragEvent(type, {bubbles: true, cancelable: true, dataTransfer: data}));
 done();"""
 
 
@@ -49,10 +49,11 @@ def test_agent_writes(page: Browser) -> None:
 
 
 def test_upload(page: Browser, service: Service) -> None:
-    """Files that are dropped are uploaded; one that exists is replaced only when its owner says so."""
+    """Files dropped anywhere are uploaded; one that exists is replaced only when its owner says so."""
     workspace = with_files(page, service)
     page.driver.execute_async_script(DROP, {"notes.txt": "first", "données 中文.csv": "a,b\n1,2\n"})
     page.until(lambda: names(page) == ["données 中文.csv", "notes.txt"], "both files")
+    assert not page.all(".drop-hint")
     assert (workspace / "notes.txt").read_text() == "first"
     page.driver.execute_async_script(DROP, {"notes.txt": "second"})
     page.see_text("exists already", ".upload")

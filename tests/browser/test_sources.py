@@ -25,6 +25,6 @@ def test_words() -> None:
         keys[language] = {key: sorted(set(re.findall(r"\{\w+\}", text))) for key, text in pairs}
     assert keys["en"] == keys["zh"]
     code = "".join(path.read_text() for path in (UI / "src").rglob("*.ts*") if path.parent.name != "text")
-    composed = ("code_", "do_", "reason_", "level_", "isolation_", "theme_", "help_")
+    composed = ("code_", "do_", "reason_", "level_", "isolation_", "theme_", "help_", "notice_")
     unused = [key for key in keys["en"] if not key.startswith(composed) and f'"{key}"' not in code]
     assert unused == []

@@ -1,6 +1,7 @@
 """What the page lives through: reloads, restarts, failing proxies, no network, too many tabs."""
 
 import pytest
+from selenium.webdriver.common.keys import Keys
 
 from tests.browser.chromium import Browser
 from tests.browser.service import Proxy, Service
@@ -87,6 +88,36 @@ def test_sent_while_down(browser: Browser, service: Service, proxy: Proxy) -> No
     browser.until(lambda: not browser.all(".letter"), "no letter left")
     turns = browser.fetch(f"/api/v1/sessions/{browser.session}/turns")["turns"]
     assert [turn["prompt"] for turn in turns] == ["say hello", "say sent while away"]
+
+
+def test_first_prompt_while_down(browser: Browser, proxy: Proxy) -> None:
+    """A first prompt for which no session can be made stays where it was typed, and says why."""
+    browser.open(proxy.url)
+    proxy.switch("502")
+    browser.send("say not lost")
+    browser.see(".toast.problem")
+    browser.until(lambda: browser.see("#prompt").get_property("value") == "say not lost", "the prompt")
+    proxy.switch("pass")
+    browser.keys(Keys.ENTER)
+    browser.see_text("not lost", ".turn.completed .answer")
+
+
+def test_drafts(page: Browser, service: Service) -> None:
+    """What has been typed in several tabs outlives a reload of each."""
+    links = []
+    for number in range(2):
+        page.open(f"{service.url}#/")
+        page.ask(f"say session {number}")
+        links.append(page.driver.current_url)
+        page.driver.get("about:blank")
+    tabs = [page.new_tab(link) for link in links]
+    for number, tab in enumerate(tabs):
+        page.to_tab(tab)
+        page.see("#prompt").send_keys(f"draft {number}")
+    for number, tab in enumerate(tabs):
+        page.to_tab(tab)
+        page.driver.refresh()
+        assert page.see("#prompt").get_property("value") == f"draft {number}"
 
 
 def test_answer_to_sending_lost(browser: Browser, proxy: Proxy) -> None:

@@ -17,6 +17,10 @@ export class ApiError extends Error {
     super(message);
   }
 
+  static from(error: unknown): ApiError {
+    return error instanceof ApiError ? error : new ApiError(0, "INTERNAL", error instanceof Error ? error.message : String(error));
+  }
+
   /** Whether the same request may succeed later: nobody answered, or somebody on the way did. */
   get passing(): boolean {
     return [0, 429, 502, 503, 504, 507].includes(this.status);

@@ -71,9 +71,10 @@ export interface Frame {
 export type FrameData =
   | { type: "turn"; turn: number; prompt: string; created: number }
   | { type: "queued"; turn: number; place: number }
+  | { type: "started"; turn: number }
   | { type: "chunk"; turn: number; message: string }
   | ToolStep
-  | { type: "notice"; turn: number; message: string }
+  | { type: "notice"; turn: number; message: string; code?: string }
   | ({ type: "done" | "error"; turn: number } & Ending)
   | { type: "session_deleted" }
   | { type: "reconnect"; retry_after?: number };

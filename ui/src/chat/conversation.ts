@@ -17,6 +17,8 @@ export class Conversation {
   /** There are turns before the first one that has been read. */
   readonly hasEarlier = computed(() => (this.turns.value[0]?.number ?? 1) > 1);
   readonly busy = computed(() => this.turns.value.some((turn) => !isFinished(turn.state.value)));
+  /** The keys of all turns: whether one has been run again is among them. */
+  readonly keys = signal<ReadonlySet<string>>(new Set());
   /** What the stream has brought; it goes on from here. */
   position = "";
 
@@ -33,6 +35,7 @@ export class Conversation {
       this.info.value = info;
       this.position = first > 0 ? endOf(turns[0]) : "";
       this.turns.value = turns.filter((turn) => turn.turn > first).map((turn) => Turn.from(turn));
+      this.noteKeys(turns);
       this.state.value = "ready";
       return true;
     } catch (error) {
@@ -42,7 +45,7 @@ export class Conversation {
   }
 
   private fail(error: unknown): void {
-    const failure = error instanceof ApiError ? error : new ApiError(0, "INTERNAL", String(error));
+    const failure = ApiError.from(error);
     this.failure.value = failure;
     this.state.value = failure.code === "SESSION_NOT_FOUND" ? "gone" : "failed";
   }
@@ -76,10 +79,16 @@ export class Conversation {
 
   /** A row that this tab was given, or asked for. */
   learn(info: TurnInfo): Turn {
+    this.noteKeys([info]);
     const known = this.find(info.turn);
     if (!known) return this.add(Turn.from(info));
     known.learn(info);
     return known;
+  }
+
+  private noteKeys(rows: TurnInfo[]): void {
+    const found = rows.map((row) => row.request_id).filter((key) => key !== null);
+    if (found.some((key) => !this.keys.value.has(key))) this.keys.value = new Set([...this.keys.value, ...found]);
   }
 
   private add(turn: Turn): Turn {
@@ -99,6 +108,7 @@ export class Conversation {
       const found = rows.map((row) => Turn.from(row));
       await this.replay(from > 1 ? endOf(turns[0]) : "", found);
       this.turns.value = [...found, ...this.turns.value];
+      this.noteKeys(rows);
     } catch {
       // Scrolling there again asks again.
     } finally {

@@ -107,7 +107,7 @@ export class Outbox {
       this.discard(letter.key);
       return true;
     } catch (error) {
-      const failure = error instanceof ApiError ? error : new ApiError(0, "INTERNAL", String(error));
+      const failure = ApiError.from(error);
       const { code, message, details } = failure;
       this.retryAfter = failure.retryAfter;
       // Somebody who has to log in again first still wants it sent.

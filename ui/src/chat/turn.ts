@@ -18,7 +18,7 @@ export interface Tool {
   seen: number;
 }
 
-export type Part = { kind: "text"; text: AnswerText } | Tool | { kind: "notice"; message: string };
+export type Part = { kind: "text"; text: AnswerText } | Tool | { kind: "notice"; code: string; message: string };
 
 /** What a card shows of a tool's output; the raw view has all. */
 const MAX_TOOL_OUTPUT = 64 * 1024;
@@ -43,14 +43,20 @@ export class Turn {
 
   static from(info: TurnInfo): Turn {
     const turn = new Turn(info.turn, info.prompt, info.created_at);
-    turn.learn(info);
+    turn.state.value = info.state;
+    turn.takeEnding(info);
     return turn;
   }
 
   /** What the row says: the state, and the facts of the end. */
   learn(info: TurnInfo): void {
     if (isFinished(this.state.value)) return;
-    this.state.value = info.state;
+    // The answer to sending a prompt may come after the stream has told that its turn begins.
+    if (this.state.value === "queued" || info.state !== "queued") this.state.value = info.state;
+    this.takeEnding(info);
+  }
+
+  private takeEnding(info: TurnInfo): void {
     if (isFinished(info.state)) this.ending.value = { ...info, reason: info.state };
   }
 
@@ -76,6 +82,8 @@ export class Turn {
         if (!this.finished && this.empty) this.state.value = "queued";
         this.place.value = frame.place;
         return;
+      case "started":
+        return this.begun();
       case "chunk":
         this.begun();
         return this.addText(frame.message);
@@ -83,7 +91,7 @@ export class Turn {
         this.begun();
         return this.applyTool(frame);
       case "notice":
-        this.parts.value = [...this.parts.value, { kind: "notice", message: frame.message }];
+        this.parts.value = [...this.parts.value, { kind: "notice", code: frame.code ?? "", message: frame.message }];
         return;
       case "done":
       case "error":

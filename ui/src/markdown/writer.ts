@@ -15,7 +15,7 @@ import { sanitise } from "./sanitise";
 import { schedule } from "./scheduler";
 import { TableWriter } from "./table";
 
-const SLICE = 3_000;
+const SLICE = 1_500;
 /** Parsing a block again and again gets slow beyond this: it is divided where it has joints. */
 const LONG_BLOCK = 3_000;
 /** And beyond this anywhere. */

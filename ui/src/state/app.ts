@@ -11,6 +11,7 @@ import type { News, StreamState } from "../hub/protocol";
 import { maybe, t } from "../text";
 import { readStore, writeStore } from "../util/store";
 import { announce } from "./announce";
+import { draftOf, setDraft } from "./draft";
 import { Files } from "./files";
 import { begin, loginWanted } from "./login";
 import { SessionList } from "./sessions";
@@ -31,6 +32,8 @@ export const filesOpen = signal(WIDE.matches && readStore("qchat.files", true));
 /** The file that is being looked at. */
 export const previewed = signal<string | null>(null);
 export const helpOpen = signal(false);
+/** A session for the first prompt is being made. */
+export const starting = signal(false);
 /** The server answers; null until it has been asked. For times when there is no stream to tell. */
 const reachable = signal<boolean | null>(null);
 
@@ -156,6 +159,7 @@ function state(session: string, next: StreamState, retryAt: number): void {
       outbox.wake();
       void refreshList();
       void refreshHealth();
+      void files.value?.refresh();
     }
   }
 }
@@ -179,15 +183,16 @@ function news(item: News): void {
 
 /** Send a prompt; a chat that has no session yet gets one. */
 export async function send(message: string): Promise<void> {
-  let id = conversation.value?.id;
-  id ??= (await startSession()) ?? undefined;
-  if (!id) return;
+  const id = conversation.value?.id ?? (await startSession());
+  // Nothing that was typed is lost; why there is no session has been said.
+  if (!id) return setDraft("", [message, draftOf("")].filter(Boolean).join("\n\n"));
   sessions.nameAfter(id, message);
   outbox.send(id, message);
 }
 
 /** Make a session and go there. */
 export async function startSession(): Promise<string | null> {
+  starting.value = true;
   try {
     const { session_id } = await api.createSession();
     await refreshList();
@@ -198,13 +203,25 @@ export async function startSession(): Promise<string | null> {
   } catch (error) {
     report(error);
     return null;
+  } finally {
+    starting.value = false;
   }
 }
 
 /** Run a turn's prompt again: the key says which turn it repeats, so that it happens once. */
 export function runAgain(turn: Turn): void {
   const id = conversation.value?.id;
-  if (id) outbox.send(id, turn.prompt, `again-${turn.number}-of-${id}`);
+  if (id) outbox.send(id, turn.prompt, repeatKey(id, turn));
+}
+
+function repeatKey(session: string, turn: Turn): string {
+  return `again-${turn.number}-of-${session}`;
+}
+
+/** Whether that has been asked for already, here or in another tab. */
+export function ranAgain(open: Conversation, turn: Turn): boolean {
+  const key = repeatKey(open.id, turn);
+  return open.keys.value.has(key) || outbox.letters.value.some((letter) => letter.key === key);
 }
 
 function taken(letter: Letter, info: TurnInfo): void {
@@ -273,9 +290,14 @@ export function describe(code: string, otherwise: string): string {
 }
 
 export function report(error: unknown): void {
-  const failure = error instanceof ApiError ? error : new ApiError(0, "INTERNAL", String(error));
-  const detail = failure.details ? ` (${failure.details})` : "";
-  toast(describe(failure.code, failure.message) + detail, { kind: "problem", seconds: 10 });
+  const { details } = ApiError.from(error);
+  toast(explain(error) + (details ? ` (${details})` : ""), { kind: "problem", seconds: 10 });
+}
+
+/** The same for whatever was thrown. */
+export function explain(error: unknown): string {
+  const { code, message } = ApiError.from(error);
+  return describe(code, message);
 }
 
 // What is asked for now and then

@@ -82,7 +82,8 @@ export class SessionList {
   }
 
   private keepTitle(id: string, title: string): void {
-    this.titles.value = { ...this.titles.value, [id]: title };
+    // Other tabs keep titles there, too.
+    this.titles.value = { ...this.titles.value, ...readStore(TITLES, {}), [id]: title };
     writeStore(TITLES, this.titles.value);
   }
 
@@ -137,7 +138,7 @@ export class SessionList {
 
   markSeen(id: string, turn: number): void {
     if (turn <= (this.seen.value[id] ?? 0)) return;
-    this.seen.value = { ...this.seen.value, [id]: turn };
+    this.seen.value = { ...this.seen.value, ...readStore(SEEN, {}), [id]: turn };
     writeStore(SEEN, this.seen.value);
   }
 

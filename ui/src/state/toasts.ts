@@ -27,6 +27,11 @@ export function dismiss(id: number): void {
   toasts.value = toasts.value.filter((one) => one.id !== id);
 }
 
+/** Undo what was asked for last, while that is possible. */
+export function undoLast(): void {
+  toasts.value.findLast((one) => one.countdown > 0)?.actions[0]?.run();
+}
+
 /** Act in eight seconds, unless it is undone. A page that is closed before does not act. */
 export function withUndo(text: string, undoLabel: string, act: () => void, undo: () => void): void {
   const timer = setTimeout(() => {

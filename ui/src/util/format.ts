@@ -18,8 +18,14 @@ export function seconds(value: number): string {
   return `${minutes}:${String(Math.floor(value % 60)).padStart(2, "0")}`;
 }
 
+/** The time; of another day than today with its date. */
 export function clockTime(epoch: number): string {
-  return new Date(epoch * 1000).toLocaleTimeString(locale(), { hour: "2-digit", minute: "2-digit" });
+  const date = new Date(epoch * 1000);
+  const today = new Date();
+  const time = { hour: "2-digit", minute: "2-digit" } as const;
+  if (date.toDateString() === today.toDateString()) return date.toLocaleTimeString(locale(), time);
+  const year = date.getFullYear() === today.getFullYear() ? {} : ({ year: "numeric" } as const);
+  return date.toLocaleString(locale(), { ...year, month: "short", day: "numeric", ...time });
 }
 
 export function dateTime(epoch: number): string {
@@ -27,9 +33,9 @@ export function dateTime(epoch: number): string {
 }
 
 /** "in 12 minutes", "3 hours ago". */
-export function relative(epoch: number, now = Date.now() / 1000): string {
+export function relative(epoch: number, now: number, style: "long" | "narrow" = "long"): string {
   const difference = epoch - now;
-  const format = new Intl.RelativeTimeFormat(language.value === "zh" ? "zh-CN" : "en", { numeric: "auto" });
+  const format = new Intl.RelativeTimeFormat(language.value === "zh" ? "zh-CN" : "en", { numeric: "auto", style });
   const size = Math.abs(difference);
   if (size < 3_600) return format.format(Math.round(difference / 60), "minute");
   if (size < 86_400) return format.format(Math.round(difference / 3_600), "hour");

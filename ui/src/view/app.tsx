@@ -5,6 +5,7 @@ import { loginWanted } from "../state/login";
 import { t } from "../text";
 import { Composer } from "./composer";
 import { ConversationView } from "./conversation";
+import { DropTarget } from "./drop";
 import { Empty } from "./empty";
 import { FilesPanel } from "./files-panel";
 import { Header } from "./header";
@@ -41,6 +42,7 @@ export function App() {
       {(sidebarOpen.value || filesOpen.value) && <div class="scrim" onClick={closePanels} />}
       {previewed.value && files.value && <Preview key={previewed.value} files={files.value} path={previewed.value} />}
       {helpOpen.value && <Help />}
+      <DropTarget />
       <Toasts />
       <div class="visually-hidden" role="status" aria-live="polite">
         {announcement.value}

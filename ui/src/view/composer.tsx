@@ -1,9 +1,9 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Conversation } from "../chat/conversation";
 import { announce } from "../state/announce";
-import { send, stop } from "../state/app";
+import { send, starting, stop } from "../state/app";
+import { draftOf, setDraft } from "../state/draft";
 import { t } from "../text";
-import { draftOf, setDraft } from "./draft";
 import { uploadFiles } from "./uploads";
 import { Icon } from "./icons";
 
@@ -15,8 +15,13 @@ export function Composer({ conversation }: { conversation: Conversation | null }
   const text = draftOf(session);
   const running = conversation?.turns.value.find((turn) => !turn.finished);
   const excess = [...text.trim()].length - MAX_CHARS;
-  const ready = text.trim() !== "" && excess <= 0 && conversation?.state.value !== "gone";
+  const ready = text.trim() !== "" && excess <= 0 && conversation?.state.value !== "gone" && !starting.value;
   useLayoutEffect(() => fit(area.current), [text]);
+  useLayoutEffect(() => {
+    const observer = new ResizeObserver(() => fit(area.current));
+    observer.observe(area.current?.form as HTMLElement);
+    return () => observer.disconnect();
+  }, []);
   useLayoutEffect(() => {
     // On a phone the keyboard would cover what one came to read.
     if (!matchMedia("(pointer: coarse)").matches) area.current?.focus({ preventScroll: true });

@@ -2,7 +2,7 @@ import type { VNode } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Conversation } from "../chat/conversation";
 import type { Turn } from "../chat/turn";
-import { outbox, previewed, reload } from "../state/app";
+import { explain, outbox, previewed, reload } from "../state/app";
 import { t } from "../text";
 import { Icon } from "./icons";
 import { LetterView } from "./letter";
@@ -14,7 +14,7 @@ export function ConversationView({ conversation }: { conversation: Conversation 
   const state = conversation.state.value;
   if (state === "loading" && conversation.turns.value.length === 0) return <div class="conversation" aria-busy="true"><p class="quiet pad centred">{t("loading")}</p></div>;
   if (state === "gone") return <Message title={t("sessionGone")} hint={t("sessionGoneHint")} />;
-  if (state === "failed") return <Message title={t("loadFailed")} hint={conversation.failure.value?.message ?? ""} retry />;
+  if (state === "failed") return <Message title={t("loadFailed")} hint={explain(conversation.failure.value)} retry />;
   return <Turns conversation={conversation} />;
 }
 
@@ -62,12 +62,17 @@ function Turns({ conversation }: { conversation: Conversation }) {
   const last = turns.at(-1);
   const waiting = letters.filter((letter) => !(letter.state === "sending" && last && !last.finished && last.prompt === letter.message.trim()));
   const count = turns.length + waiting.length;
-  useEffect(() => scroller.current?.toEnd(), [waiting.length]);
+  const before = useRef(waiting.length);
+  useEffect(() => {
+    // A prompt that was written goes into view; one that was delivered moves nobody.
+    if (waiting.length > before.current) scroller.current?.toEnd();
+    before.current = waiting.length;
+  }, [waiting.length]);
 
   return (
     <div class="conversation-frame">
-      <div class="conversation" ref={box} tabIndex={-1} onClick={clicked}>
-        <div class="turns" role="log" aria-live="off" aria-label={t("answer")}>
+      <div class="conversation" ref={box} tabIndex={0} role="log" aria-live="off" aria-label={t("conversation")} onClick={clicked}>
+        <div class="turns">
           {conversation.hasEarlier.value && (
             <button type="button" class="button plain earlier" onClick={() => scroller.current && void earlier(conversation, scroller.current)}>
               {t(conversation.loadingEarlier.value ? "loading" : "loadEarlier")}

@@ -1,4 +1,4 @@
-import { send } from "../state/app";
+import { send, starting } from "../state/app";
 import { t } from "../text";
 import { agentName } from "./facts";
 
@@ -14,7 +14,7 @@ export function Empty() {
         <ul class="examples">
           {(["example1", "example2", "example3"] as const).map((key) => (
             <li key={key}>
-              <button type="button" onClick={() => void send(t(key))}>
+              <button type="button" disabled={starting.value} onClick={() => void send(t(key))}>
                 {t(key)}
               </button>
             </li>

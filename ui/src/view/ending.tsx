@@ -1,10 +1,11 @@
+import type { Conversation } from "../chat/conversation";
 import type { Turn } from "../chat/turn";
-import { describe, runAgain } from "../state/app";
+import { describe, ranAgain, runAgain } from "../state/app";
 import { maybe, t } from "../text";
 import { Icon } from "./icons";
 
 /** How a turn ended, when that is not simply with an answer. */
-export function EndingView({ turn }: { turn: Turn }) {
+export function EndingView({ turn, conversation }: { turn: Turn; conversation: Conversation }) {
   const ending = turn.ending.value;
   if (!ending) return null;
   const state = turn.state.value;
@@ -31,11 +32,14 @@ export function EndingView({ turn }: { turn: Turn }) {
           <pre tabIndex={0}>{ending.details}</pre>
         </details>
       )}
-      <button type="button" class="button" title={t("retryHint")} onClick={() => runAgain(turn)}>
-        <Icon name="refresh" />
-        {t("retry")}
-      </button>
-      <span class="quiet retry-hint">{t("retryHint")}</span>
+      {ranAgain(conversation, turn) ? (
+        <p class="quiet">{t("ranAgain")}</p>
+      ) : (
+        <button type="button" class="button" title={t("retryHint")} onClick={() => runAgain(turn)}>
+          <Icon name="refresh" />
+          {t("retry")}
+        </button>
+      )}
     </section>
   );
 }

@@ -2,6 +2,7 @@ import { useMemo, useState } from "preact/hooks";
 import type { FileInfo } from "../api/types";
 import { t } from "../text";
 import { bytes, dateTime } from "../util/format";
+import { focusNeighbour } from "./focus";
 import { Icon } from "./icons";
 
 interface Folder {
@@ -99,7 +100,11 @@ function FileRow({ file, actions }: { file: FileInfo; actions: Actions }) {
         <a class="icon-button small" href={file.href} download={file.name} aria-label={t("downloadFile", { name })} title={t("download")}>
           <Icon name="download" />
         </a>
-        <button type="button" class="icon-button small" aria-label={t("deleteFile", { name })} title={t("remove")} onClick={() => actions.remove(file)}>
+        <button type="button" class="icon-button small" aria-label={t("deleteFile", { name })} title={t("remove")} onClick={(event) => {
+          const row = event.currentTarget.closest(".file-row")?.querySelector<HTMLElement>(".tree-row") ?? null;
+          focusNeighbour(document.querySelectorAll<HTMLElement>(".tree-row"), row);
+          actions.remove(file);
+        }}>
           <Icon name="trash" />
         </button>
       </span>

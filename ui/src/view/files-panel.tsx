@@ -1,4 +1,4 @@
-import { useRef, useState } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { api } from "../api/client";
 import type { FileInfo } from "../api/types";
 import { filesChanged, filesOpen, previewed, report } from "../state/app";
@@ -8,38 +8,13 @@ import { t } from "../text";
 import { bytes } from "../util/format";
 import { FileTree } from "./file-tree";
 import { Icon } from "./icons";
-import { dropped, uploadFiles } from "./uploads";
+import { uploadFiles } from "./uploads";
 
 export function FilesPanel({ files }: { files: Files | null }) {
-  const [over, setOver] = useState(false);
-  const depth = useRef(0);
-  const leave = () => {
-    depth.current = 0;
-    setOver(false);
-  };
   return (
-    <aside
-      class={`files ${over ? "over" : ""}`}
-      aria-label={t("files")}
-      onDragEnter={(event) => {
-        event.preventDefault();
-        depth.current++;
-        setOver(true);
-      }}
-      onDragOver={(event) => event.preventDefault()}
-      onDragLeave={() => --depth.current <= 0 && leave()}
-      onDrop={(event) => {
-        event.preventDefault();
-        leave();
-        if (event.dataTransfer) void dropped(event.dataTransfer).then(uploadFiles);
-      }}
-    >
+    <aside class="files" aria-label={t("files")}>
       <Head files={files} />
       {files ? <List files={files} /> : <p class="quiet pad">{t("noFilesSession")}</p>}
-      <div class="drop-hint" aria-hidden="true">
-        <Icon name="upload" />
-        {t("uploadHere")}
-      </div>
     </aside>
   );
 }

@@ -49,6 +49,7 @@ function Expiry() {
   return (
     <span class={`chip quiet-chip ${soon ? "soon" : ""}`} title={`${dateTime(info.expires_at)}. ${t("expiresHint")}`}>
       <Icon name="clock" />
+      <span class="chip-short">{relative(info.expires_at, now / 1000, "narrow")}</span>
       <span class="chip-text">{t("expires", { when: relative(info.expires_at, now / 1000) })}</span>
     </span>
   );

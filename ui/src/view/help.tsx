@@ -17,7 +17,7 @@ export function Help() {
         ))}
       </dl>
       <p class="quiet">
-        {t("about", { version: health.value?.version ?? "" })} · <a href="/ui/licences.txt">licences</a>
+        {t("about", { version: health.value?.version ?? "" })} · <a href="/ui/licences.txt">{t("licences")}</a>
       </p>
     </Dialog>
   );

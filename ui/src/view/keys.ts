@@ -1,8 +1,9 @@
 // The keys that work everywhere. They take a modifier, so that nobody's typing or screen reader is in the way.
 
 import { conversation, filesOpen, helpOpen, newChat, previewed, sidebarOpen, stop } from "../state/app";
+import { undoLast } from "../state/toasts";
 
-export const KEYS: [string, "help_send" | "help_line" | "help_search" | "help_new" | "help_stop" | "help_files" | "help_prompt" | "help_help"][] = [
+export const KEYS: [string, "help_send" | "help_line" | "help_search" | "help_new" | "help_stop" | "help_files" | "help_prompt" | "help_undo" | "help_help"][] = [
   ["Enter", "help_send"],
   ["Shift+Enter", "help_line"],
   ["Ctrl+K", "help_search"],
@@ -10,6 +11,7 @@ export const KEYS: [string, "help_send" | "help_line" | "help_search" | "help_ne
   ["Alt+S", "help_stop"],
   ["Alt+F", "help_files"],
   ["Alt+M", "help_prompt"],
+  ["Alt+Z", "help_undo"],
   ["Alt+H", "help_help"],
 ];
 
@@ -34,6 +36,7 @@ const ALT: Record<string, () => void> = {
   KeyN: newChat,
   KeyF: () => (filesOpen.value = !filesOpen.value),
   KeyM: () => document.getElementById("prompt")?.focus(),
+  KeyZ: undoLast,
   KeyH: () => (helpOpen.value = !helpOpen.value),
   KeyS: () => {
     const running = conversation.value?.turns.value.find((turn) => !turn.finished);

@@ -1,7 +1,7 @@
 import type { Letter } from "../chat/outbox";
 import { describe, outbox } from "../state/app";
+import { setDraft } from "../state/draft";
 import { t } from "../text";
-import { setDraft } from "./draft";
 import { Icon } from "./icons";
 
 /** A prompt that the server has not taken yet. */

@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { api, ApiError, request } from "../api/client";
 import { coloured, loadLanguages } from "../markdown/highlight";
-import { previewed } from "../state/app";
+import { explain, previewed } from "../state/app";
 import type { Files } from "../state/files";
 import { t } from "../text";
 import { bytes } from "../util/format";
@@ -68,7 +68,7 @@ async function read(href: string, extension: string, size: number): Promise<Cont
     return { kind: "text", text: new TextDecoder().decode(data), cut: size > MOST };
   } catch (error) {
     if (error instanceof ApiError && error.unsupported) return { kind: "problem", why: t("previewUnsupported") };
-    return { kind: "problem", why: t("previewFailed", { why: error instanceof Error ? error.message : String(error) }) };
+    return { kind: "problem", why: t("previewFailed", { why: explain(error) }) };
   }
 }
 

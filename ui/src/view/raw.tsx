@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { api, request } from "../api/client";
 import type { Turn } from "../chat/turn";
+import { explain } from "../state/app";
 import { t } from "../text";
 import { bytes } from "../util/format";
 
@@ -16,7 +17,7 @@ export function RawView({ session, turn }: { session: string; turn: Turn }) {
     request(api.outputHref(session, turn.number), headers ? { headers } : {})
       .then((response) => response.arrayBuffer())
       .then((buffer) => setText(visible(new TextDecoder().decode(buffer))))
-      .catch((error: Error) => setProblem(error.message));
+      .catch((error: unknown) => setProblem(explain(error)));
   }, [session, turn, all]);
   return (
     <div class="raw">

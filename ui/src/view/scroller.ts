@@ -1,21 +1,29 @@
 // Keeps the end of a conversation in view while it grows, as long as its reader is there and reads on:
-// whoever scrolls up, or selects text, stays where he is.
+// whoever scrolls up, or selects text, stays where he is. The view also moves by itself, when what is above
+// turns out shorter than it was taken for, or when the window changes; that is not the reader's wish.
 
 const NEAR = 48;
 const TOP = 600;
+const UPWARDS = new Set(["ArrowUp", "PageUp", "Home"]);
 
 export class Scroller {
   private atEnd = true;
   private away = false;
   private last = 0;
+  /** What was scrolled last: another layout moves the view, too. */
+  private layout = "";
+  /** The pointer is down; it may drag the scroll bar. */
+  private held = false;
+  private touched = 0;
   private asked = false;
   private readonly observer: ResizeObserver;
+  private readonly listening = new AbortController();
 
   constructor(
     private readonly box: HTMLElement,
     private readonly on: { away: (away: boolean) => void; top: () => void },
   ) {
-    box.addEventListener("scroll", this.scrolled, { passive: true });
+    this.listen();
     this.observer = new ResizeObserver(() => this.grew());
     this.observer.observe(box);
     if (box.firstElementChild) this.observer.observe(box.firstElementChild);
@@ -23,7 +31,7 @@ export class Scroller {
   }
 
   close(): void {
-    this.box.removeEventListener("scroll", this.scrolled);
+    this.listening.abort();
     this.observer.disconnect();
   }
 
@@ -57,15 +65,37 @@ export class Scroller {
     };
   }
 
-  private scrolled = (): void => {
-    // Only a way up leaves the end: content that grows moves the end away from its reader, not him from it.
-    const { scrollTop } = this.box;
-    if (this.distance() < NEAR) this.atEnd = true;
-    else if (scrollTop < this.last - 1) this.atEnd = false;
+  private listen(): void {
+    const options = { passive: true, signal: this.listening.signal };
+    const box = this.box;
+    box.addEventListener("scroll", () => this.scrolled(), options);
+    // What a finger or a wheel wants counts before the view has moved: while the answer grows, a slow movement
+    // would be undone before it came far.
+    box.addEventListener("wheel", (event) => event.deltaY < 0 && this.leave(), options);
+    box.addEventListener("keydown", (event) => UPWARDS.has(event.key) && this.leave(), options);
+    box.addEventListener("touchstart", (event) => (this.touched = event.touches[0]?.clientY ?? 0), options);
+    box.addEventListener("touchmove", (event) => (event.touches[0]?.clientY ?? 0) > this.touched && this.leave(), options);
+    box.addEventListener("pointerdown", () => (this.held = true), options);
+    addEventListener("pointerup", () => (this.held = false), options);
+  }
+
+  private leave(): void {
+    if (this.box.scrollTop > 0) this.atEnd = false;
+  }
+
+  private scrolled(): void {
+    const { scrollTop, scrollHeight, clientHeight, clientWidth } = this.box;
+    const layout = `${scrollHeight} ${clientHeight} ${clientWidth}`;
+    if (scrollTop < this.last) {
+      if (this.held || this.selecting() || layout === this.layout) this.atEnd = false;
+    } else if (scrollTop > this.last && this.distance() < NEAR) this.atEnd = true;
     this.last = scrollTop;
+    this.layout = layout;
     this.tell();
-    if (this.box.scrollTop < TOP && this.box.scrollHeight > this.box.clientHeight) this.on.top();
-  };
+    if (scrollTop < TOP && scrollHeight > clientHeight) this.on.top();
+    // Whoever reads the end and was moved goes back there.
+    if (this.atEnd && this.distance() >= NEAR) this.grew();
+  }
 
   private distance(): number {
     return this.box.scrollHeight - this.box.clientHeight - this.box.scrollTop;

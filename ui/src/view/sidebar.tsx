@@ -5,6 +5,7 @@ import { t } from "../text";
 import { dateTime, dayOf } from "../util/format";
 import { Icon } from "./icons";
 import { Facts } from "./facts";
+import { focusNeighbour } from "./focus";
 import { Menu } from "./menu";
 
 const STEP = 60;
@@ -102,7 +103,7 @@ function Row({ session }: { session: SessionInfo }) {
         onDblClick={() => setRenaming(true)}
         onKeyDown={(event) => {
           if (event.key === "F2") setRenaming(true);
-          if (event.key === "Delete") removeSession(id);
+          if (event.key === "Delete") leave(id);
         }}
       >
         <span class="session-name">{name}</span>
@@ -118,11 +119,20 @@ function Row({ session }: { session: SessionInfo }) {
             label: t(session.pinned ? "unpin" : "pin"),
             run: () => void changed(sessions.pin(id, !session.pinned)),
           },
-          { icon: "trash", label: t("remove"), danger: true, run: () => removeSession(id) },
+          { icon: "trash", label: t("remove"), danger: true, run: () => leave(id) },
         ]}
       />
     </li>
   );
+}
+
+function linkTo(id: string): HTMLElement | null {
+  return document.querySelector(`.session a[href="${addressOf(id)}"]`);
+}
+
+function leave(id: string): void {
+  focusNeighbour(document.querySelectorAll<HTMLElement>(".session > a"), linkTo(id));
+  removeSession(id);
 }
 
 function RenameRow({ id, name, end }: { id: string; name: string; end: () => void }) {
@@ -132,7 +142,7 @@ function RenameRow({ id, name, end }: { id: string; name: string; end: () => voi
     done.current = true;
     if (title?.trim() && title.trim() !== name) void changed(sessions.rename(id, title));
     end();
-    requestAnimationFrame(() => document.querySelector<HTMLElement>(`.session a[href="${addressOf(id)}"]`)?.focus());
+    requestAnimationFrame(() => linkTo(id)?.focus());
   };
   return (
     <li class="session renaming">

@@ -9,7 +9,7 @@ export function Toasts() {
         <div key={toast.id} class={`toast ${toast.kind}`}>
           <span>{toast.text}</span>
           {toast.actions.map((action) => (
-            <button key={action.label} type="button" class="link" onClick={action.run}>
+            <button key={action.label} type="button" class="link" aria-keyshortcuts={toast.countdown > 0 ? "Alt+Z" : undefined} onClick={action.run}>
               {action.label}
             </button>
           ))}

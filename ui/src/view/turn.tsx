@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { Conversation } from "../chat/conversation";
 import type { Part, Turn } from "../chat/turn";
 import { stop } from "../state/app";
-import { t } from "../text";
+import { maybe, t } from "../text";
 import { copyText } from "../util/clipboard";
 import { clockTime, dateTime, seconds } from "../util/format";
 import { AnswerView } from "./answer";
@@ -35,7 +35,7 @@ export function TurnView({ turn, conversation, grew }: Props) {
         {raw ? <RawView session={session} turn={turn} /> : <Parts turn={turn} session={session} grew={grew} />}
         {state === "queued" && <Queued turn={turn} conversation={conversation} />}
         {state === "running" && <Working turn={turn} grew={grew} />}
-        <EndingView turn={turn} />
+        <EndingView turn={turn} conversation={conversation} />
         {turn.finished && <Footer turn={turn} raw={raw} setRaw={setRaw} />}
       </div>
     </article>
@@ -73,7 +73,7 @@ function Parts({ turn, session, grew }: { turn: Turn; session: string; grew: () 
 function PartView({ part, turn, session, grew }: { part: Part; turn: Turn; session: string; grew: () => void }) {
   if (part.kind === "text") return <AnswerView text={part.text} session={session} grew={grew} />;
   if (part.kind === "tool") return <ToolCard tool={part} finished={turn.finished} />;
-  return <p class="notice">{part.message}</p>;
+  return <p class="notice">{maybe(`notice_${part.code}`) ?? part.message}</p>;
 }
 
 function Queued({ turn, conversation }: { turn: Turn; conversation: Conversation }) {

@@ -1,6 +1,6 @@
 // Files on their way into the workspace, from a drop, a choice or the clipboard.
 
-import { conversation, describe, files, filesChanged, filesOpen, startSession } from "../state/app";
+import { conversation, explain, files, filesChanged, filesOpen, startSession } from "../state/app";
 import { toast } from "../state/toasts";
 import { t } from "../text";
 
@@ -23,7 +23,7 @@ export async function uploadFiles(found: Found[]): Promise<void> {
         filesChanged(target.session);
       } else if (error.unsupported) toast(t("uploadUnsupported"), { kind: "problem" });
       else if (error.status !== 412) {
-        toast(t("uploadFailed", { name: path, why: describe(error.code, error.message) }), { kind: "problem", seconds: 10 });
+        toast(t("uploadFailed", { name: path, why: explain(error) }), { kind: "problem", seconds: 10 });
       }
     });
   }

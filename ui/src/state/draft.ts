@@ -3,14 +3,18 @@
 import { signal } from "@preact/signals";
 import { readStore, writeStore } from "../util/store";
 
-const drafts = signal<Record<string, string>>(readStore("qchat.drafts", {}));
+type Drafts = Record<string, string>;
+
+const NAME = "qchat.drafts";
+const drafts = signal<Drafts>(readStore(NAME, {}));
 
 export function draftOf(session: string): string {
   return drafts.value[session] ?? "";
 }
 
 export function setDraft(session: string, text: string): void {
-  const { [session]: _, ...others } = drafts.value;
+  // What other tabs have written there since must stay.
+  const { [session]: _, ...others } = readStore<Drafts>(NAME, drafts.value);
   drafts.value = text ? { ...others, [session]: text } : others;
-  writeStore("qchat.drafts", drafts.value);
+  writeStore(NAME, drafts.value);
 }
