@@ -262,6 +262,8 @@ class _Reader:
     done: bool = False
     _tail: Tail | None = None
     _queued: int = 0
+    _told: bool = False
+    """The reader has been told that the turn waits."""
 
     def ready(self) -> Iterator[bytes]:
         """All that can be sent without waiting. Empty batches only let others run."""
@@ -272,8 +274,8 @@ class _Reader:
         if tail is not None and tail.turn.number == self.number:
             self._tail = tail  # kept when the turn ends: its window has the end, too
         if self._tail is not None:
-            if self._queued:
-                self._queued = 0
+            if self._told:
+                self._told = False
                 yield self.feed.framer.started(self.number)
             yield from self._from_window(self._tail)
             return
@@ -288,6 +290,7 @@ class _Reader:
         queued = self.channel.queued.get(self.number, 0)
         if queued != self._queued:
             self._queued = queued
+            self._told = True
             yield self.feed.framer.queued(self.number, queued) if queued else b""
 
     def _from_window(self, tail: Tail) -> Iterator[bytes]:

@@ -37,7 +37,8 @@ def test_stream_is_the_whole(page: Browser) -> None:
     streamed = page.all(".answer")[0].get_property("innerHTML")
     page.driver.refresh()
     page.ended(1)
-    page.until(lambda: page.all(".answer")[0].get_property("innerHTML") == streamed, "the same again")
+    html = "return document.querySelector('.answer')?.innerHTML"
+    page.until(lambda: page.js(html) == streamed, "the same again")
 
 
 def test_tool_card(page: Browser) -> None:

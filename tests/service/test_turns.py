@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import StartService
-from tests.harness import Client, alive, answer, bash, read, until
+from tests.harness import Client, alive, answer, bash, frames, read, until
 
 API = "/api/v1"
 
@@ -50,16 +50,19 @@ async def test_a_second_prompt_is_refused(client: Client) -> None:
 
 
 async def test_a_queued_prompt_runs_after_the_first(client: Client) -> None:
-    """With on_busy "queue" a second prompt waits, tells its place, and runs when the first has ended."""
+    """With on_busy "queue" a second prompt waits, tells its place, and says when it runs after the first."""
     session = await client.session()
     await client.turn(session, "hang")
     second = await client.turn(session, "say later", on_busy="queue")
     assert second["state"] == "queued"
-    reading = asyncio.create_task(client.events(second["events_url"]))
-    await client.json("POST", f"{API}/sessions/{session}/turns/1/cancel", status=200)
-    found = await reading
+    found = []
+    async with client.http.get(client.url + second["events_url"]) as response:
+        async for frame in frames(response):
+            found.append(frame)
+            if frame.type == "queued":
+                await client.json("POST", f"{API}/sessions/{session}/turns/1/cancel", status=200)
+    assert [frame.type for frame in found if frame.data] == ["queued", "notice", "started", "chunk", "done"]
     assert answer(found) == "later"
-    assert found[-1].type == "done"
 
 
 async def test_one_turn_at_a_time(client: Client) -> None:
