@@ -27,12 +27,15 @@ def create_app(settings: Settings) -> web.Application:
     :raises StorageUnavailable: when the base directory cannot be used.
     :raises AlreadyRunning: when another service owns it.
     :raises TokensError: when the tokens file cannot be used.
+    :raises OSError: when the audit log cannot be written.
     """
     state = StateDir.open(settings.sessions_base_dir)
     state.lock()
     switch.complete(state)  # a restore that was interrupted
     budget = Budget.take()
     ctx = Context.build(settings, state, budget.turns)
+    if settings.audit_log:  # where it was asked for, it has to be
+        ctx.audit.check()
     app = web.Application(
         # A character may take twelve bytes in JSON.
         client_max_size=max(MAX_BODY_BYTES, 12 * settings.max_message_chars),

@@ -2,9 +2,7 @@
 
 import ipaddress
 import os
-import re
-import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +10,7 @@ import attrs
 from attrs import field, frozen
 
 from qchat.adapters.policy import Mode, Network
+from qchat.environment import choice, command_line, flag, listed, matching, number, setting
 from qchat.model.turn import Output
 
 ProxyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -23,79 +22,6 @@ class SettingsError(Exception):
     """A variable has a value that is not allowed; the text is one line that names all three."""
 
 
-def _flag(text: str) -> bool:
-    value = {"true": True, "1": True, "yes": True, "on": True}.get(text.lower())
-    if value is None and text.lower() not in ("false", "0", "no", "off"):
-        raise ValueError
-    return bool(value)
-
-
-def _setting(
-    name: str, default: object, meaning: str, read: Callable[[str], object] = str, allowed: str = ""
-) -> Any:
-    """A field that is read from the variable ``name``; ``read`` raises ValueError for what is not allowed."""
-    return field(
-        default=default, metadata={"name": name, "read": read, "allowed": allowed, "meaning": meaning}
-    )
-
-
-def _flag_setting(name: str, default: bool, meaning: str) -> Any:
-    return _setting(name, default, meaning, _flag, "true or false")
-
-
-def _choice(name: str, default: str, choices: tuple[str, ...], meaning: str) -> Any:
-    def read(text: str) -> str:
-        if text.lower() not in choices:
-            raise ValueError
-        return text.lower()
-
-    return _setting(name, default, meaning, read, "one of " + ", ".join(choices))
-
-
-def _number(
-    name: str,
-    default: float | None,
-    meaning: str,
-    *,
-    least: float,
-    most: float = float("inf"),
-    whole: bool = True,
-) -> Any:
-    def read(text: str) -> float:
-        value: float = int(text) if whole else float(text)
-        if not least <= value <= most:
-            raise ValueError
-        return value
-
-    kind = "a whole number" if whole else "a number"
-    bounds = f"of at least {least}" if most == float("inf") else f"from {least} to {most}"
-    return _setting(name, default, meaning, read, f"{kind} {bounds}")
-
-
-def _command_line(text: str) -> str:
-    if not shlex.split(text)[0]:
-        raise ValueError
-    return text
-
-
-def _set(name: str, meaning: str, one: Callable[[str], object], allowed: str) -> Any:
-    """A list; ``one`` reads a member and raises ValueError for what is not allowed."""
-
-    def read(text: str) -> frozenset[object]:
-        return frozenset(one(part.strip().lower()) for part in text.split(",") if part.strip())
-
-    return _setting(name, frozenset(), meaning, read, f"{allowed}, separated by commas")
-
-
-def _matching(pattern: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError
-        return text
-
-    return read
-
-
 HOST_NAME = r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?|[0-9a-f:.]*:[0-9a-f:.]*"
 ORIGIN = r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 
@@ -104,151 +30,149 @@ ORIGIN = r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?"
 class Settings:
     """What the operator decided. Times are in seconds, sizes in bytes."""
 
-    host: str = _setting(
+    host: str = setting(
         "HOST", "127.0.0.1", "address to listen on; only loopback without tokens or a proxy's users"
     )
-    port: int = _number("PORT", 8080, "port to listen on; 0 takes a free one", least=0, most=65535)
-    debug: bool = _flag_setting("DEBUG", False, "log at level debug")
-    sessions_base_dir: Path = _setting(
+    port: int = number("PORT", 8080, "port to listen on; 0 takes a free one", least=0, most=65535)
+    debug: bool = flag("DEBUG", False, "log at level debug")
+    sessions_base_dir: Path = setting(
         "SESSIONS_BASE_DIR", Path("sessions"), "base directory of the workspaces", Path
     )
-    auto_cleanup_sessions: bool = _flag_setting(
+    auto_cleanup_sessions: bool = flag(
         "AUTO_CLEANUP_SESSIONS", True, "remove the directory of a session that expires"
     )
-    session_expiry: float = _number(
+    session_expiry: float = number(
         "SESSION_EXPIRY", 3600.0, "seconds without activity until a session expires", least=60, whole=False
     )
-    qcli_timeout: float = _number(
+    qcli_timeout: float = number(
         "QCLI_TIMEOUT", 600.0, "seconds that one turn may take", least=5, whole=False
     )
-    max_history_length: int | None = _number(
+    max_history_length: int | None = number(
         "MAX_HISTORY_LENGTH", None, "caps message_count in a session's JSON; unlimited when unset", least=1
     )
-    force_chinese: bool = _flag_setting("FORCE_CHINESE", False, "begin every prompt with 请用中文回答：")
-    aws_default_region: str = _setting("AWS_DEFAULT_REGION", "us-east-1", "passed on to the agent")
-    agent: str = _choice(
+    force_chinese: bool = flag("FORCE_CHINESE", False, "begin every prompt with 请用中文回答：")
+    aws_default_region: str = setting("AWS_DEFAULT_REGION", "us-east-1", "passed on to the agent")
+    agent: str = choice(
         "QCHAT_AGENT",
         "auto",
         ("auto", "q", "kiro", "local", "command"),
         "agent CLI; auto takes q or kiro-cli from PATH, else the local one",
     )
-    agent_command: str = _setting(
+    agent_command: str = setting(
         "QCHAT_AGENT_COMMAND",
         "",
         "for QCHAT_AGENT=command: a program that reads a prompt and writes text",
-        _command_line,
+        command_line,
         "a program and its arguments, quoted as for a shell",
     )
-    local_model: Path | None = _setting(
+    local_model: Path | None = setting(
         "QCHAT_LOCAL_MODEL", None, "GGUF file of another model for the local agent", Path
     )
-    sandbox: Mode = _choice(
+    sandbox: Mode = choice(
         "QCHAT_SANDBOX",
         "auto",
         ("auto", "required", "off", "external"),
         "auto takes the best isolation there is; required refuses to start below full; external is a"
         " container for the whole service",
     )
-    agent_user: str = _setting(
+    agent_user: str = setting(
         "QCHAT_AGENT_USER", "", "whom agents run as when the service is root; by default qchat, else nobody"
     )
-    agent_network: Network = _setting(
+    agent_network: Network = setting(
         "QCHAT_AGENT_NETWORK",
         Network("ports", (53, 443)),
         "TCP ports that agents may connect to",
         Network.parse,
         Network.ALLOWED,
     )
-    output: Output = _choice(
+    output: Output = choice(
         "QCHAT_OUTPUT", "markdown", ("markdown", "text", "raw"), "what the chunks of an answer carry"
     )
-    cli_commands: str = _choice(
+    cli_commands: str = choice(
         "QCHAT_CLI_COMMANDS",
         "deny",
         ("deny", "allow"),
         "whether a prompt may be a command of the CLI (/quit, !ls)",
     )
-    max_turns: int = _number("QCHAT_MAX_TURNS", 200, "turns that run at once", least=1)
-    max_queued: int = _number("QCHAT_MAX_QUEUED", 1000, "turns that wait; beyond it 503", least=0)
-    max_streams: int = _number(
-        "QCHAT_MAX_STREAMS", 2000, "event streams open at once; beyond it 503", least=1
-    )
-    max_sessions: int = _number("QCHAT_MAX_SESSIONS", 100_000, "sessions; beyond it 503", least=1)
-    max_output_bytes: int = _number(
+    max_turns: int = number("QCHAT_MAX_TURNS", 200, "turns that run at once", least=1)
+    max_queued: int = number("QCHAT_MAX_QUEUED", 1000, "turns that wait; beyond it 503", least=0)
+    max_streams: int = number("QCHAT_MAX_STREAMS", 2000, "event streams open at once; beyond it 503", least=1)
+    max_sessions: int = number("QCHAT_MAX_SESSIONS", 100_000, "sessions; beyond it 503", least=1)
+    max_output_bytes: int = number(
         "QCHAT_MAX_OUTPUT_BYTES", 256 * 1024**2, "bytes that one turn may write", least=1024
     )
-    max_message_chars: int = _number(
+    max_message_chars: int = number(
         "QCHAT_MAX_MESSAGE_CHARS", 100_000, "characters of a prompt", least=1, most=1_000_000
     )
-    session_bytes: int = _number(
+    session_bytes: int = number(
         "QCHAT_SESSION_BYTES", 4 * 1024**3, "bytes that a session's workspace may take", least=1024
     )
-    session_files: int = _number(
+    session_files: int = number(
         "QCHAT_SESSION_FILES", 100_000, "files and directories that a workspace may hold", least=1
     )
-    shutdown_grace: float = _number(
+    shutdown_grace: float = number(
         "QCHAT_SHUTDOWN_GRACE", 5.0, "seconds that running turns get to end on shutdown", least=0, whole=False
     )
-    heartbeat: float = _number(
+    heartbeat: float = number(
         "QCHAT_HEARTBEAT", 15.0, "seconds of silence after which a stream says ping", least=1, whole=False
     )
-    stall_timeout: float = _number(
+    stall_timeout: float = number(
         "QCHAT_STALL_TIMEOUT",
         30.0,
         "seconds after which a reader that takes nothing is cut",
         least=1,
         whole=False,
     )
-    allowed_hosts: frozenset[str] = _set(
+    allowed_hosts: frozenset[str] = listed(
         "QCHAT_ALLOWED_HOSTS",
         "more Host names that requests may carry, besides the address itself",
-        _matching(HOST_NAME),
+        matching(HOST_NAME),
         "names without port or wildcard",
     )
-    allowed_origins: frozenset[str] = _set(
+    allowed_origins: frozenset[str] = listed(
         "QCHAT_ALLOWED_ORIGINS",
         "more origins whose pages may call the service (CORS), such as https://portal.example",
-        _matching(ORIGIN),
+        matching(ORIGIN),
         "origins such as https://portal.example, without path or wildcard",
     )
-    token: str = _setting(
+    token: str = setting(
         "QCHAT_TOKEN",
         "",
         "the operator's token: requests need it, or one of QCHAT_TOKENS_FILE",
-        _matching(r"[!-~]{16,1000}"),
+        matching(r"[!-~]{16,1000}"),
         "16 or more printable ASCII characters",
     )
-    tokens_file: Path | None = _setting(
+    tokens_file: Path | None = setting(
         "QCHAT_TOKENS_FILE", None, "file of tokens, which qchat-admin token writes: requests need one", Path
     )
-    trusted_proxies: frozenset[ProxyNetwork] = _set(
+    trusted_proxies: frozenset[ProxyNetwork] = listed(
         "QCHAT_TRUSTED_PROXIES",
         "addresses of proxies whose X-Forwarded-For, -Proto and -Host are believed",
         ipaddress.ip_network,
         "addresses and networks such as 10.0.0.0/8",
     )
-    user_header: str = _setting(
+    user_header: str = setting(
         "QCHAT_USER_HEADER",
         "",
         "header in which trusted proxies name the user, such as X-Forwarded-User",
-        _matching(r"[A-Za-z0-9-]{1,100}"),
+        matching(r"[A-Za-z0-9-]{1,100}"),
         "the name of a header",
     )
-    login_failures: int = _number(
+    login_failures: int = number(
         "QCHAT_LOGIN_FAILURES", 10, "wrong tokens that a client may send in a minute; beyond it 429", least=1
     )
-    session_rate: int = _number(
+    session_rate: int = number(
         "QCHAT_SESSION_RATE",
         300,
         "sessions that a principal may create in a minute, with access control; beyond it 429",
         least=1,
     )
-    audit_log: str = _setting(
+    audit_log: str = setting(
         "QCHAT_AUDIT_LOG", "", "file of the audit log, or off; by default .qchat/audit.log"
     )
-    lang: str = _choice("QCHAT_LANG", "zh", ("zh", "en"), "language of error texts")
-    log_file: Path | None = _setting("QCHAT_LOG_FILE", None, "file that the log goes to as well", Path)
-    log_format: str = _choice(
+    lang: str = choice("QCHAT_LANG", "zh", ("zh", "en"), "language of error texts")
+    log_file: Path | None = setting("QCHAT_LOG_FILE", None, "file that the log goes to as well", Path)
+    log_format: str = choice(
         "QCHAT_LOG_FORMAT", "auto", ("auto", "console", "json"), "auto: console on a terminal, JSON otherwise"
     )
     inherited: Mapping[str, str] = field(factory=dict, repr=False)

@@ -25,6 +25,11 @@ class AuditLog:
     path: Path | None
     _complained: float = -RETRY_SECONDS
 
+    def check(self) -> None:
+        """:raises OSError: when it cannot be written."""
+        if self.path is not None:
+            _append(self.path, b"")
+
     def write(self, action: str, **facts: object) -> None:
         """Add a line; facts that are None or empty are left out. A failure is logged, and stops nothing."""
         if self.path is None:
@@ -34,15 +39,19 @@ class AuditLog:
         # In ASCII, so that nothing in it can disturb a terminal.
         line = json.dumps({"time": now, "action": action, **known}) + "\n"
         try:
-            new = not self.path.exists()
-            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                if new:  # made by root beside a service of another user
-                    give(fd, to_owner_of=self.path.parent)
-                os.write(fd, line.encode())
-            finally:
-                os.close(fd)
+            _append(self.path, line.encode())
         except OSError as error:
             if time.monotonic() - self._complained >= RETRY_SECONDS:
                 self._complained = time.monotonic()
                 log.error("audit log not written", path=str(self.path), error=error.strerror)
+
+
+def _append(path: Path, data: bytes) -> None:
+    new = not path.exists()
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if new:  # root may have made it for a service of another user
+            give(fd, to_owner_of=path.parent)
+        os.write(fd, data)
+    finally:
+        os.close(fd)

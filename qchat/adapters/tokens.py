@@ -108,6 +108,8 @@ class TokensFile:
             with open(self.path, "rb", opener=_regular) as file:
                 _check_mode(self.path, os.fstat(file.fileno()))
                 data = json.loads(file.read(MAX_BYTES + 1))
+        except FileNotFoundError as error:
+            raise TokensError(f"{self.path} is not there: qchat-admin token add NAME makes it") from error
         except OSError as error:
             raise TokensError(f"{self.path} cannot be read: {error.strerror or error}") from error
         except (ValueError, RecursionError) as error:

@@ -484,3 +484,11 @@ def test_what_a_waiting_turn_writes_later_stays_out(base: Base, archive: Path, f
     restore(fresh, archive)
     assert not fresh.transcript(name, 1).exists()
     assert check(fresh, alone=True, repair=False) == []
+
+
+def test_logins_do_not_come_back(base: Base, archive: Path, fresh: StateDir) -> None:
+    """Browsers have to log in again after a restore: a login may have been ended since the backup."""
+    base.execute("INSERT INTO logins VALUES ('id', 'credential', 'alice', 1.0, 2e12)")
+    backup(base.state, archive)
+    restore(fresh, archive)
+    assert Base(fresh).execute("SELECT * FROM logins") == []

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from qchat.context import Context
 from tests.conftest import StartService
 from tests.tokens import Tokens, bearer
@@ -118,6 +120,10 @@ async def test_where_it_goes(start_service: StartService, tmp_path: Path) -> Non
     client, ctx = await start_service(SESSIONS_BASE_DIR=str(tmp_path / "two"), QCHAT_AUDIT_LOG=other)
     await client.session()
     assert len(Path(other).read_text().splitlines()) == 1
+    with pytest.raises(OSError, match="missing"):
+        await start_service(
+            SESSIONS_BASE_DIR=str(tmp_path / "two-more"), QCHAT_AUDIT_LOG=str(tmp_path / "missing/audit")
+        )
     client, ctx = await start_service(SESSIONS_BASE_DIR=str(tmp_path / "three"), QCHAT_AUDIT_LOG="off")
     await client.session()
     assert not list(ctx.state.private.glob("audit*"))
