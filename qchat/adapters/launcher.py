@@ -136,7 +136,7 @@ class Launcher:
         """Compose the program that reads the agent's record; its source comes by stdin."""
         assert self.agent is not None
         home, workspace = self.state.home(session_id), self.state.workspace(session_id)
-        argv = [sys.executable, "-I", "-S", "-", str(home / self.agent.database), str(workspace)]
+        argv = [sys.executable, "-I", "-S", "-", self.agent.database, str(workspace)]
         with self.sandbox.launch(argv, {}, workspace, home, visible=interpreter_paths()) as launch:
             yield launch
 

@@ -19,6 +19,7 @@ from typing import Self
 from attrs import define, field, frozen
 
 READ_BYTES = 65536
+LINE_BYTES = 1000
 _START = "import sys; sys.path.append(sys.argv[1]); from qchat.adapters.warden.loop import main"
 WARDEN = (
     *(sys.executable, "-I", "-S", "-X", "utf8", "-c"),
@@ -132,12 +133,14 @@ class Process:
                     await asyncio.shield(self.cleared)
                     return
 
-    async def output(self, most: int) -> bytes:
-        """What it writes to stdout until it has ended and nothing of it is alive, up to ``most`` bytes.
+    async def output(self, most: int) -> tuple[bytes, bytes]:
+        """What it writes to stdout and stderr until it has ended and nothing of it is alive.
+
+        Up to ``most`` bytes of stdout, and as much of stderr as a line takes.
 
         :raises SpawnError: when it could not be started.
         """
-        found = bytearray()
+        found, said = bytearray(), bytearray()
         loop = asyncio.get_running_loop()
 
         def read(fd: int, take: Callable[[bytes], object]) -> None:
@@ -145,16 +148,17 @@ class Process:
                 loop.remove_reader(fd)
 
         loop.add_reader(self.stdout, read, self.stdout, found.extend)
-        loop.add_reader(self.stderr, read, self.stderr, len)
+        loop.add_reader(self.stderr, read, self.stderr, said.extend)
         try:
             await self.started
             await self.cleared
         finally:
             loop.remove_reader(self.stdout)
             loop.remove_reader(self.stderr)
-        while len(found) < most and drain(self.stdout, found.extend):
-            pass
-        return bytes(found[:most])
+        for fd, taken, limit in ((self.stdout, found, most), (self.stderr, said, LINE_BYTES)):
+            while len(taken) < limit and drain(fd, taken.extend):
+                pass
+        return bytes(found[:most]), bytes(said[:LINE_BYTES])
 
     def close(self) -> None:
         """Let go of the pipes. What may still be alive is ended by the keeper, which sees this."""

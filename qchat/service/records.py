@@ -33,7 +33,9 @@ class Records:
         if not self.launcher.has_records:
             return
         try:
-            data = await self._read(turn.session_id)
+            data, said = await self._read(turn.session_id)
+            if not data:
+                raise ValueError(said.decode(errors="replace").strip())
             await asyncio.to_thread(self._write, turn, data)  # megabytes, which others need not wait for
         except (ValueError, OSError, SpawnError, TimeoutError, QchatError) as error:
             log.info("no record", **turn.names, error=str(error)[:200])
@@ -43,7 +45,7 @@ class Records:
         if record.is_of(self.launcher.prompt(turn.prompt)):
             self.state.record(turn.session_id, turn.number).write_text(record.to_json())
 
-    async def _read(self, session_id: str) -> bytes:
+    async def _read(self, session_id: str) -> tuple[bytes, bytes]:
         with self.launcher.reading(session_id) as launch:
             process = self.spawner.spawn(launch, inspect.getsource(reader).encode())
             try:

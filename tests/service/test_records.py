@@ -36,6 +36,16 @@ async def test_exact_answer(client: Client) -> None:
     assert (tool["name"], tool["arguments"]["command"]) == ("execute_bash", "echo hello")
 
 
+async def test_a_record_is_read_in_the_sandbox(start_service: StartService) -> None:
+    """Where agents are kept in, and HOME is another path for them, the record is read all the same."""
+    client, _ = await start_service(QCHAT_SANDBOX="auto")
+    session = await client.session()
+    turn = await client.turn(session, "say 中文 &amp; 😀")
+    await client.ended(session, turn["turn"])
+    found = await recorded(client, session, 1)
+    assert (found["answer_source"], found["answer"]) == ("record", "中文 &amp; 😀")
+
+
 async def test_without_a_record(start_service: StartService, client: Client) -> None:
     """A turn that was cut short has no record, and is read from its transcript."""
     session = await client.session()

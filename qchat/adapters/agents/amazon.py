@@ -86,8 +86,8 @@ def data_directory(data: str, environment: Mapping[str, str]) -> Path:
 def copy_login(source: sqlite3.Connection, copy: sqlite3.Connection) -> None:
     """Copy the schema and the rows of the login."""
     tables = source.execute(
-        "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
-        " ORDER BY type DESC, rowid"  # tables before their indexes
+        "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
+        " AND name NOT LIKE 'sqlite_%' ORDER BY type DESC, rowid"  # tables before their indexes
     ).fetchall()
     for _, statement in tables:
         copy.execute(statement)

@@ -1,8 +1,9 @@
 """Reads the exact record of a conversation's last turn from the database of the Q CLI.
 
 A program of its own, ``python -I -S record.py DATABASE KEY``, because the database is the agent's: it
-runs with the agent's rights, or in its sandbox. It follows no link, waits for nothing, reads a copy in
-memory, and is bounded in size and time. Writes one JSON object, or exits with 1 and says why.
+runs with the agent's rights, or in its sandbox. DATABASE is a path beneath HOME. It follows no link,
+waits for nothing, reads a copy in memory, and is bounded in size and time. Writes one JSON object, or
+exits with 1 and says why.
 """
 
 import json
@@ -37,7 +38,9 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_SECONDS, MAX_SECONDS))
     try:
-        record = last_turn(conversation(read(sys.argv[1]), sys.argv[2]))
+        # In a sandbox, HOME is not where it is outside.
+        path = os.path.join(os.environ.get("HOME", ""), sys.argv[1])
+        record = last_turn(conversation(read(path), sys.argv[2]))
         sys.stdout.write(encode(record))
     except (
         NoRecordError,

@@ -125,10 +125,12 @@ def test_seed(tmp_path: Path) -> None:
         database.execute("CREATE TABLE auth_kv (key TEXT PRIMARY KEY, value TEXT)")
         database.execute("CREATE TABLE conversations (key TEXT PRIMARY KEY, value TEXT)")
         database.execute("CREATE INDEX conversations_index ON conversations (value)")
+        database.execute("CREATE VIEW chats AS SELECT * FROM conversations")
         database.execute("INSERT INTO migrations VALUES (1, 7, 0)")
         database.execute("INSERT INTO auth_kv VALUES ('token', 'secret')")
         database.execute("INSERT INTO state VALUES ('api.codewhisperer.profile', 'p'), ('other', 'x')")
         database.execute("INSERT INTO conversations VALUES ('/home/operator', 'private words')")
+        database.execute("CREATE TRIGGER logout AFTER INSERT ON auth_kv BEGIN DELETE FROM auth_kv; END")
     database.close()
     home = tmp_path / "home"
     home.mkdir()
