@@ -25,6 +25,7 @@ from qchat.service.history import History
 from qchat.service.idle import IdleClock
 from qchat.service.janitor import Janitor
 from qchat.service.records import Records
+from qchat.service.repeats import Repeats
 from qchat.service.sessions import Sessions
 from qchat.service.turns import Turns
 from qchat.settings import Settings
@@ -48,6 +49,7 @@ class Context:
     chat: Chat
     history: History
     records: Records
+    repeats: Repeats
     janitor: Janitor
     cleanup: Cleanup
     access: Access
@@ -109,6 +111,7 @@ class Context:
             sessions=sessions,
             chat=Chat(store=store, sessions=sessions, turns=turns),
             records=records,
+            repeats=Repeats(store=store),
             history=History(transcript=state.transcript),
             janitor=Janitor(
                 store=store,

@@ -156,6 +156,17 @@ class Store:
         """(session, number) of the turn that a request key without a session has named."""
         return rows.caller_turn(self.db.reader, caller_key)
 
+    def latest_turn(self, caller: str, session_id: str | None, prefix: str) -> Turn | None:
+        """The turn whose request key is the last one with ``prefix``, which ends before any ``~``: of a
+        session, or of those that the caller's keys have made sessions for."""
+        between = "request_key BETWEEN ? AND ? ORDER BY request_key DESC LIMIT 1"
+        keys = (prefix, f"{prefix}~")
+        if session_id:
+            return rows.one_turn(self.db.reader, f"session_id = ? AND {between}", session_id, *keys)
+        where = f"SELECT session_id, number FROM caller_keys WHERE caller = ? AND {between}"
+        named = self.db.reader.execute(where, (caller, *keys)).fetchone()
+        return rows.turn(self.db.reader, *named) if named else None
+
     async def begin_turn(self, submission: Submission) -> tuple[Turn, bool]:
         """See :func:`.submission.begin_turn`."""
         return await self.db.write(lambda connection: begin_turn(connection, submission))

@@ -4,6 +4,8 @@ Ids are positions, so ``Last-Event-ID`` says where a reader stands; frames that 
 without missing anything (``session``, ``queued``, ``started``, heartbeats) have none.
 """
 
+import json
+from collections.abc import Iterator
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -90,6 +92,11 @@ class Framer:
     def restarting(self) -> bytes:
         """The service goes down; the client comes back by itself and continues where it was."""
         return b"retry: 1000\n" + _frame(ReconnectData(retry_after=1))
+
+
+def unframe(batch: bytes) -> Iterator[dict[str, Any]]:
+    """The data of the frames in a batch, for what is sent in another form."""
+    return (json.loads(line[6:]) for line in batch.split(b"\n") if line.startswith(b"data: "))
 
 
 def ending_data(turn: Turn, lang: str) -> DoneData | ErrorData:

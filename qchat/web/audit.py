@@ -18,6 +18,7 @@ ACTIONS = {
     ("POST", "/api/v1/chat"): "prompt",
     ("POST", "/api/v1/chat/stream"): "prompt",
     ("GET", "/api/v1/chat/stream"): "prompt",
+    ("POST", "/v1/chat/completions"): "prompt",
     ("POST", f"{SESSION}/turns"): "prompt",
     ("POST", SESSION + "/turns/{turn}/cancel"): "cancel",
     ("GET", SESSION + "/turns/{turn}/output"): "download",

@@ -17,6 +17,7 @@ from qchat.errors import (
     ValidationError,
 )
 from qchat.settings import Settings
+from qchat.web.openai_views import error_body, is_openai, retry_headers
 from qchat.web.wire import json_response
 
 log = structlog.get_logger()
@@ -47,12 +48,19 @@ def errors_as_json(settings: Settings) -> Middleware:
         except Exception:
             log.exception("request failed", method=request.method, path=request.path)
             found = InternalError()
-        response = json_response(found.body(settings.lang), status=found.status, headers={**found.headers})
+        response = _render(request, found, settings.lang)
         if isinstance(found, Overloaded) or (request.body_exists and not request.content.at_eof()):
             response.force_close()  # its descriptor is wanted, or its body was not read
         return response
 
     return rendered
+
+
+def _render(request: web.Request, error: QchatError, lang: str) -> web.Response:
+    if is_openai(request):
+        headers = {**error.headers, **retry_headers(request, error)}
+        return json_response(error_body(error, lang), status=error.status, headers=headers)
+    return json_response(error.body(lang), status=error.status, headers={**error.headers})
 
 
 def _refuse_encoding(request: web.Request) -> None:

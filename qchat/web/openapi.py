@@ -116,17 +116,20 @@ class _Writer:
             if links := self._links_from(sent):
                 found[str(status)]["links"] = links
         for status, group in groupby(sorted(_errors(told)), key=lambda row: row[0]):
-            found[str(status)] = self._error(status, [row[1:] for row in group])
+            found[str(status)] = self._error(status, [row[1:] for row in group], told.error_body)
         return found
 
-    def _error(self, status: int, rows: list[tuple[str, str]]) -> dict[str, Any]:
-        name = "_".join((str(status), *(code for code, _ in rows)))
-        self.errors[name] = self._error_response(rows)
+    def _error(self, status: int, rows: list[tuple[str, str]], body: type) -> dict[str, Any]:
+        form = "" if body is ErrorBody else body.__name__
+        name = "_".join((form + str(status), *(code for code, _ in rows)))
+        self.errors[name] = self._error_response(rows, body)
         return {"$ref": f"#/components/responses/{name}"}
 
-    def _error_response(self, rows: list[tuple[str, str]]) -> dict[str, Any]:
-        codes = {"properties": {"code": {"enum": [code for code, _ in rows]}}}
-        schema = {"allOf": [self.schemas.of(ErrorBody), codes]}
+    def _error_response(self, rows: list[tuple[str, str]], body: type) -> dict[str, Any]:
+        codes: Schema = {"properties": {"code": {"enum": [code for code, _ in rows]}}}
+        if body is not ErrorBody:  # OpenAI's has one object around it
+            codes = {"properties": {"error": codes}}
+        schema = {"allOf": [self.schemas.of(body), codes]}
         description = "\n".join(f"- `{code}`: {meaning}" for code, meaning in rows)
         return {"description": description, "content": {"application/json": {"schema": schema}}}
 
@@ -141,7 +144,10 @@ class _Writer:
 
     def _event(self, sent: Events) -> Schema:
         """Of one event, which is what OpenAPI 3.1 has to say of a stream."""
-        data = {"anyOf": [self.schemas.named("EventData", sent.data), self.schemas.of(PingData)]}
+        if attrs.has(sent.data):
+            data = self.schemas.of(sent.data)
+        else:
+            data = {"anyOf": [self.schemas.named("EventData", sent.data), self.schemas.of(PingData)]}
         line = {"type": "string", "contentMediaType": "application/json", "contentSchema": data}
         return {
             "type": "object",

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from aiohttp.typedefs import Handler
 from attrs import frozen
 
-from qchat.errors import QchatError
+from qchat.errors import ErrorBody, QchatError
 from qchat.web.parameters import Parameter
 
 H = TypeVar("H", bound=Callable[..., Any])
@@ -39,6 +39,8 @@ class Operation:
     """Errors besides those that every route may answer with."""
     turn_fails: bool = False
     """Whether the way a turn ended may be the answer."""
+    error_body: type = ErrorBody
+    """How errors look."""
     probe: bool = False
     """Whether it answers whoever asks, and so is not refused to anybody."""
 

@@ -127,6 +127,7 @@ EVENT_SOURCE = (
 
 PATH: dict[str, tuple[Any, str]] = {
     "session_id": (SessionId, "the session"),
+    "model": (str, "the model's id"),
     "turn": (TurnNumber, "the turn's number in its session"),
     "path": (str, "the file, beneath the workspace; every byte may be percent-encoded"),
 }

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from qchat.web.handlers import chat, document, files, login, meta, sessions, turns
+from qchat.web.handlers import chat, document, files, login, meta, openai, sessions, turns
 from qchat.web.openapi import document as describe
 
 API = "/api/v1"
@@ -27,6 +27,9 @@ def add_routes(app: web.Application) -> None:
             web.post(f"{API}/chat", chat.chat),
             web.post(f"{API}/chat/stream", chat.chat_stream),
             web.get(f"{API}/chat/stream", chat.chat_event_source, allow_head=False),
+            web.post("/v1/chat/completions", openai.complete),
+            web.get("/v1/models", openai.models),
+            web.get("/v1/models/{model:.+}", openai.model),
             web.get(f"{API}/sessions", sessions.index),
             web.post(f"{API}/sessions", sessions.create),
             web.get(SESSION, sessions.show),

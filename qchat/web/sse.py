@@ -2,14 +2,14 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
 from qchat.context import context
-from qchat.errors import ValidationError
+from qchat.errors import NO_HEADERS, ValidationError
 from qchat.model.event import Position
 from qchat.model.frame import PING
 from qchat.settings import Settings
@@ -27,6 +27,7 @@ async def stream(
     *,
     head: bytes = b"",
     named_pings: bool = False,
+    headers: Mapping[str, str] = NO_HEADERS,
 ) -> web.StreamResponse:
     """Send ``head`` and then ``batches`` until they end or the reader leaves.
 
@@ -39,7 +40,7 @@ async def stream(
         allow_all_methods=True,  # the drop-in API streams the answer to a POST
         ping_interval=settings.heartbeat,
         send_timeout=settings.stall_timeout,
-        headers={"X-Content-Type-Options": "nosniff"},
+        headers={"X-Content-Type-Options": "nosniff", **headers},
     )
     response.headers["Cache-Control"] = "no-store, no-transform"
     _limit_send_buffer(request)

@@ -101,8 +101,8 @@ def chat_request(request: web.Request, fields: dict[str, Any], settings: Setting
     return ChatRequest(
         message=_message(fields, settings.max_message_chars),
         session_id=_session_id(fields),
-        request_key=_request_key(request, fields),
-        queue=_on_busy(fields) == "queue",
+        request_key=request_key(request, fields),
+        queue=on_busy(fields) == "queue",
     )
 
 
@@ -112,6 +112,14 @@ def _message(fields: dict[str, Any], most: int) -> str:
     message = fields["message"]
     if not isinstance(message, str):
         raise ValidationError(f"message must be a string, not {type(message).__name__}")
+    return check_message(message, most)
+
+
+def check_message(message: str, most: int) -> str:
+    """The prompt, without the white space around it.
+
+    :raises ValidationError: for one that no agent can be sent, or of more than ``most`` characters.
+    """
     message = message.strip()
     if not message:
         raise ValidationError(zh="消息内容不能为空", en="message must not be empty")
@@ -137,7 +145,8 @@ def _session_id(fields: dict[str, Any]) -> str | None:
     return str(session_id)
 
 
-def _request_key(request: web.Request, fields: dict[str, Any]) -> str | None:
+def request_key(request: web.Request, fields: dict[str, Any]) -> str | None:
+    """:raises ValidationError: for a key that is none."""
     key = request.headers.get("Idempotency-Key") or fields.get("request_id")
     if key is None or key == "":
         return None
@@ -148,7 +157,8 @@ def _request_key(request: web.Request, fields: dict[str, Any]) -> str | None:
     return key
 
 
-def _on_busy(fields: dict[str, Any]) -> Literal["reject", "queue"]:
+def on_busy(fields: dict[str, Any]) -> Literal["reject", "queue"]:
+    """:raises ValidationError: for anything else."""
     value = fields.get("on_busy", "reject")
     if value not in ("reject", "queue"):
         raise ValidationError(f'on_busy={value!r}: it takes "reject" or "queue"')

@@ -47,7 +47,7 @@ async def chat(request: web.Request) -> web.Response:
         turn = await ctx.turns.wait(turn.session_id, turn.number)
     ended = ending_data(turn, ctx.settings.lang)
     if isinstance(ended, ErrorData):
-        raise _failed(turn, ended)
+        raise turn_failed(turn, ctx.settings.lang)
     assert turn.ending is not None
     answer = await ctx.history.answer(turn)
     return json_response(
@@ -62,8 +62,11 @@ async def chat(request: web.Request) -> web.Response:
     )
 
 
-def _failed(turn: Turn, data: ErrorData) -> TurnFailed:
+def turn_failed(turn: Turn, lang: str) -> TurnFailed:
+    """Why a turn has no answer, for who waited for one."""
+    data = ending_data(turn, lang)
     assert turn.ending is not None
+    assert isinstance(data, ErrorData)
     row = failure(turn.ending.code)
     texts = {lang: row.text(lang, turn.ending.detail) for lang in ("zh", "en")}
     return TurnFailed(
