@@ -38,6 +38,14 @@ class QueuedData:
 
 
 @frozen(kw_only=True)
+class StartedData:
+    """The turn waits no longer; only readers who were told that it waits are told this."""
+
+    type: Literal["started"] = "started"
+    turn: TurnNumber
+
+
+@frozen(kw_only=True)
 class ChunkData:
     """The next piece of the answer; the pieces, joined, are the answer."""
 
@@ -68,6 +76,7 @@ class NoticeData:
     type: Literal["notice"] = "notice"
     turn: TurnNumber
     message: str
+    code: Annotated[str, "which remark it is, for programs"] = ABSENT
 
 
 @frozen(kw_only=True)
@@ -133,6 +142,7 @@ EventData = (
     SessionData
     | TurnData
     | QueuedData
+    | StartedData
     | ChunkData
     | ToolData
     | NoticeData

@@ -21,6 +21,7 @@ from qchat.model.eventdata import (
     QueuedData,
     ReconnectData,
     SessionData,
+    StartedData,
     ToolData,
     TurnData,
 )
@@ -55,8 +56,8 @@ class Framer:
             "上一轮对话被中断，AI不记得其内容",
             "the turn before this one was interrupted, and the agent does not remember it",
         )
-        facts = {"type": "notice", "turn": turn, "message": zh if self.lang == "zh" else en}
-        return _frame(facts | {"code": "TURN_FORGOTTEN"}, f"{turn}-0-1")
+        message = zh if self.lang == "zh" else en
+        return _frame(NoticeData(turn=turn, message=message, code="TURN_FORGOTTEN"), f"{turn}-0-1")
 
     def begin(self, turn: Turn) -> bytes:
         """On the stream of a session: a turn begins here."""
@@ -79,7 +80,7 @@ class Framer:
 
     def started(self, turn: int) -> bytes:
         """It waits no longer. Only readers who were told that it waits are told this."""
-        return _frame({"type": "started", "turn": turn})
+        return _frame(StartedData(turn=turn))
 
     def ending(self, turn: Turn) -> bytes:
         """The terminal event: ``done`` or ``error``, with the facts."""
