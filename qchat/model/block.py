@@ -99,6 +99,9 @@ class _Rule(Hold):
         if style in (escapes.NOT_BOLD, escapes.NOT_ITALIC):
             writer.write("***" + self.rest, end)
             return LINE.style(writer, style, end)
+        if not self.rest and escapes.is_colour(style):  # what follows a rule is a line's start to Q: --->
+            self.settle(writer, end)
+            return Start().style(writer, style, end)
         return super().style(writer, style, end)
 
     def settle(self, writer: Writer, end: int) -> None:

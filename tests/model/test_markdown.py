@@ -88,6 +88,9 @@ DOCUMENTS = [
     "Term\n: definition",
     "x^2^ H~2~O ==mark==",
     "$a_1 + b_2$ and $$\\sum_{i=0}^n$$",
+    "<!--\ncomment\n--->\n\ntext",
+    "---> an arrow",
+    "---`code` behind dashes",
     "-----BEGIN",
 ]
 
