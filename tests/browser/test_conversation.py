@@ -263,17 +263,22 @@ def test_two_tabs(page: Browser, service: Service) -> None:
 
 
 def test_history(page: Browser) -> None:
-    """A long history opens at its end, and shows earlier turns when one scrolls there."""
+    """A long history opens at its end, each time, and shows earlier turns when one scrolls there."""
     page.ask("say turn number 1")
     session = page.session
-    for number in range(2, 36):
+    for number in range(2, 26):
         page.post_turn(session, f"say turn number {number}")
-    last = {"turn": 35, "state": "completed"}
-    page.until(lambda: page.fetch(f"/api/v1/sessions/{session}")["last_turn"] == last, "all turns")
+    last = {"turn": 25, "state": "completed"}
+    page.until(lambda: page.fetch(f"/api/v1/sessions/{session}")["last_turn"] == last, "all turns", 60)
     page.driver.refresh()
-    page.see_text("turn number 35", ".turn:last-child .answer")
+    page.see_text("turn number 25", ".turn:last-child .answer")
     assert len(page.all(".turn")) == 20
     page.js("document.querySelector('.conversation').scrollTop = 0")
-    page.until(lambda: len(page.all(".turn")) == 35, "earlier turns")
+    page.until(lambda: len(page.all(".turn")) == 25, "earlier turns")
     first = page.all(".turn")[0].find_element(By.CSS_SELECTOR, ".answer")
     assert str(first.get_property("textContent")).strip() == "turn number 1"
+    page.click(".new-chat")
+    page.until(lambda: not page.all(".turn"), "a new chat")
+    page.click(".session a")
+    page.see_text("turn number 25", ".turn:last-child .answer")
+    assert len(page.all(".turn")) == 20

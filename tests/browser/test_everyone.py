@@ -78,6 +78,11 @@ def test_phone(page: Browser, service: Service) -> None:
     page.click("[aria-label='Show sessions']")
     page.click(".sidebar .new-chat")
     page.until(lambda: not page.all(".turn"), "a new chat")
+    page.ask("say hello")
+    service.kill()
+    page.see(".connection.waiting")
+    right = "return document.querySelector('.header > button:last-child').getBoundingClientRect().right"
+    assert page.js(right) <= 360
 
 
 def test_chinese(other_browser: Callable[..., Browser], service: Service) -> None:

@@ -58,6 +58,11 @@ export class Conversation {
     }
   }
 
+  /** Let go of what was read of earlier turns: a conversation that is shown anew is shown at its end. */
+  shorten(): void {
+    if (this.turns.value.length > PAGE) this.turns.value = this.turns.value.slice(-PAGE);
+  }
+
   /** Take in frames: the turns that ended with them. */
   apply(frames: Frame[]): Turn[] {
     const ended: Turn[] = [];

@@ -80,6 +80,7 @@ function open(id: string): void {
   }
   const known = kept.get(id);
   kept.delete(id);
+  known?.shorten();
   const found = known ?? new Conversation(id);
   kept.set(id, found);
   while (kept.size > KEPT) kept.delete(kept.keys().next().value as string);

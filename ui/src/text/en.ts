@@ -121,6 +121,7 @@ export const en = {
   do_INTERRUPTED: "See what was done, then run it again if it is needed.",
   live: "Connected",
   connecting: "Connecting…",
+  disconnected: "Disconnected",
   waiting: "Disconnected. Next attempt in {n} s",
   offline: "You are offline",
   paused: "Paused: many tabs are open",

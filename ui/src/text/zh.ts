@@ -123,6 +123,7 @@ export const zh: Record<Key, string> = {
   do_INTERRUPTED: "请先查看已完成的部分，需要时再重新运行。",
   live: "已连接",
   connecting: "连接中…",
+  disconnected: "连接已断开",
   waiting: "连接已断开，{n} 秒后重试",
   offline: "您已离线",
   paused: "已暂停：打开的标签页过多",

@@ -66,6 +66,7 @@ function Connection() {
       <span class="lamp" aria-hidden="true" />
       {/* The seconds count down for eyes; ears are told once. */}
       <span class="chip-text" aria-hidden={state === "waiting" ? "true" : undefined}>{text}</span>
+      {state === "waiting" && <span class="chip-short" aria-hidden="true">{t("disconnected")}</span>}
       {state === "waiting" && <span class="visually-hidden">{t("waiting", { n: "…" })}</span>}
       {troubled && (
         <button type="button" class="link" onClick={reconnect}>

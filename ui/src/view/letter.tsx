@@ -36,12 +36,14 @@ export function LetterView({ letter }: { letter: Letter }) {
         ) : (
           <div class="working">
             <span class="dot waiting" aria-hidden="true" />
-            {t(state === "waiting" ? "sendWaiting" : "sending")}
-            {state === "waiting" && (
-              <button type="button" class="link" onClick={() => edit(letter)}>
-                {t("edit")}
-              </button>
-            )}
+            <span>
+              {t(state === "waiting" ? "sendWaiting" : "sending")}{" "}
+              {state === "waiting" && (
+                <button type="button" class="link" onClick={() => edit(letter)}>
+                  {t("edit")}
+                </button>
+              )}
+            </span>
           </div>
         )}
       </div>
