@@ -19,6 +19,7 @@ from qchat.app import create_app
 from qchat.context import CONTEXT
 from qchat.errors import QchatError
 from qchat.settings import Settings, SettingsError, variables
+from qchat.web.runner import Runner
 
 SHUTDOWN_TIMEOUT = 1.0
 """Seconds that handlers get when all streams and turns have been ended; aiohttp takes them twice."""
@@ -59,7 +60,7 @@ def _complaint(error: Exception, code: int) -> int:
 async def serve(settings: Settings) -> None:
     """Run the service until a signal ends it."""
     app = create_app(settings)
-    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT, access_log=None)
+    runner = Runner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _on_signal, app, stop)

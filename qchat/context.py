@@ -24,10 +24,12 @@ from qchat.service.feed import Feed
 from qchat.service.history import History
 from qchat.service.idle import IdleClock
 from qchat.service.janitor import Janitor
+from qchat.service.listings import Listings
 from qchat.service.records import Records
 from qchat.service.repeats import Repeats
 from qchat.service.sessions import Sessions
 from qchat.service.turns import Turns
+from qchat.service.uploads import Uploads
 from qchat.settings import Settings
 
 
@@ -40,6 +42,8 @@ class Context:
     database: Database
     store: Store
     files: Files
+    listings: Listings
+    uploads: Uploads
     spawner: Spawner
     launcher: Launcher
     framer: Framer
@@ -103,6 +107,8 @@ class Context:
             database=database,
             store=store,
             files=files,
+            listings=Listings(files=files),
+            uploads=Uploads(files=files, quota=quota),
             spawner=spawner,
             launcher=launcher,
             framer=framer,

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
+from aiohttp import web
 
 from qchat.app import create_app
 from qchat.context import CONTEXT, Context
 from qchat.settings import Settings
+from qchat.web.runner import Runner
 from tests.harness import Client, environment
 
 StartService = Callable[..., Awaitable[tuple[Client, Context]]]
@@ -25,19 +26,21 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 @pytest.fixture
 async def start_service(http: aiohttp.ClientSession, tmp_path: Path) -> AsyncIterator[StartService]:
     """Starts a service in this process; keyword arguments are its variables."""
-    servers: list[TestServer] = []
+    runners: list[Runner] = []
 
     async def start(**variables: str) -> tuple[Client, Context]:
         settings = Settings.from_env(environment(tmp_path / "sessions", **variables))
         app = create_app(settings)
-        server = TestServer(app)
-        await server.start_server(shutdown_timeout=1.0)
-        servers.append(server)
-        return Client(http, str(server.make_url("")).rstrip("/")), app[CONTEXT]
+        runner = Runner(app, handler_cancellation=True, shutdown_timeout=1.0)
+        runners.append(runner)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        return Client(http, f"http://{host}:{port}"), app[CONTEXT]
 
     yield start
-    for server in servers:
-        await server.close()
+    for runner in runners:
+        await runner.cleanup()
 
 
 @pytest.fixture

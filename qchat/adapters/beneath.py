@@ -35,6 +35,10 @@ class NotFound(WorkspaceError):
     """Nothing has this name."""
 
 
+class Unnameable(NotFound):
+    """Nothing can have this name: it holds a NUL byte, or a part of it is longer than 255 bytes."""
+
+
 class NotRegular(WorkspaceError):
     """The name belongs to something that is not a regular file: a directory, FIFO, socket or device."""
 
@@ -58,7 +62,10 @@ class Exists(WorkspaceError):
 _BY_ERRNO: dict[int, tuple[type[WorkspaceError], str]] = {
     errno.ENOENT: (NotFound, "there is no such file"),
     errno.ENOTDIR: (NotFound, "there is no such file: a part of the path is not a directory"),
-    errno.ENAMETOOLONG: (NotFound, "there can be no such file: a part of the path is too long"),
+    errno.ENAMETOOLONG: (
+        Unnameable,
+        "a part of the path is longer than 255 bytes",
+    ),
     errno.ELOOP: (Outside, "a symbolic link is never followed"),
     errno.EXDEV: (Outside, "the path leads out of the workspace"),
     errno.EACCES: (Denied, "the file's permissions do not allow it"),
@@ -82,10 +89,10 @@ def parts_of(path: bytes) -> list[bytes]:
     """The components of a relative path.
 
     :raises Outside: for an absolute path, an empty one, ``.`` and ``..``.
-    :raises NotFound: for a NUL byte.
+    :raises Unnameable: for a NUL byte.
     """
     if b"\0" in path:
-        raise NotFound("there can be no such file: the name holds a NUL byte")
+        raise Unnameable("the name holds a NUL byte")
     parts = path.split(b"/")
     if not path or any(part in (b"", b".", b"..") for part in parts):
         raise Outside("the path has to be relative, without empty parts, '.' and '..'")

@@ -4,19 +4,20 @@ Agent-written files are hostile, so everything goes through :mod:`.workspace`. S
 """
 
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 
-from attrs import define, evolve
+from attrs import define
 
-from qchat.adapters.archive import Kind, write_archive
-from qchat.adapters.beneath import NotFound
+from qchat.adapters.archive import Kind, archive_pieces
+from qchat.adapters.beneath import Denied, NotFound, NotRegular
 from qchat.adapters.statedir import storage_error
 from qchat.adapters.tree import MOST_ENTRIES
 from qchat.adapters.upload import Upload
-from qchat.adapters.workspace import Listing, Usage, Workspace
+from qchat.adapters.workspace import Listing, Usage, Workspace, displayed
 
 
 @define(eq=False)
@@ -60,15 +61,9 @@ class Files:
         """
         try:
             with self.workspace(session_id) as workspace:
-                if not glob:
-                    return workspace.listing(limit, after, depth)
-                found = workspace.listing(None, after, depth)
+                return workspace.listing(limit, after, depth, matches=_pattern(glob))
         except NotFound:
             return Listing([], truncated=False)
-        matching = [entry for entry in found.entries if fnmatchcase(entry.path, glob)]
-        if limit is not None and len(matching) > limit:
-            return Listing(matching[:limit], truncated=True)
-        return evolve(found, entries=matching)
 
     def usage(self, session_id: str, most: int = MOST_ENTRIES) -> Usage:
         """What a session takes, its private home included: an agent can write to both."""
@@ -92,17 +87,39 @@ class Files:
         with self.workspace(session_id) as workspace:
             return workspace.open_file(path)
 
+    def status(self, session_id: str, path: bytes) -> os.stat_result | None:
+        """That of a regular file; None when there is none, or none that may be read.
+
+        :raises WorkspaceError: Outside, Busy.
+        """
+        try:
+            fd, status = self.open(session_id, path)
+        except (NotFound, NotRegular, Denied):
+            return None
+        os.close(fd)
+        return status
+
     def upload(self, session_id: str, path: bytes, *, replace: bool) -> Upload:
         """:raises WorkspaceError:"""
         with self.workspace(session_id) as workspace:
             return workspace.upload(path, replace=replace)
 
-    def archive(self, session_id: str, kind: Kind, write_piece: Callable[[bytes], None]) -> None:
-        """Write all files as an archive; ``write_piece`` may raise to stop it."""
+    def archive(self, session_id: str, kind: Kind) -> Generator[bytes]:
+        """All files as an archive, piece by piece; nothing is made that is not asked for.
+
+        :raises WorkspaceError:
+        """
         with self.workspace(session_id) as workspace:
-            write_archive(workspace, kind, write_piece)
+            yield from archive_pieces(workspace, kind)
 
     def remove(self, session_id: str, path: bytes) -> None:
         """:raises WorkspaceError:"""
         with self.workspace(session_id) as workspace:
             workspace.remove(path)
+
+
+def _pattern(glob: str) -> Callable[[bytes], object] | None:
+    if not glob:
+        return None
+    match = re.compile(translate(glob)).match
+    return lambda raw: match(displayed(raw))

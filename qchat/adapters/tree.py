@@ -52,6 +52,8 @@ class Walk:
     """False when a bound cut the walk short."""
     _read: int = field(default=0, init=False)
     _levels: list[_Level] = field(factory=list, init=False)
+    _prefix: tuple[_Level | None, bytes] = field(default=(None, b""), init=False)
+    """The path of one level only: those of all would be gigabytes in a tree that is deep enough."""
 
     def __iter__(self) -> Iterator[tuple[bytes, os.stat_result]]:
         try:
@@ -76,7 +78,9 @@ class Walk:
 
     def path(self, name: bytes) -> bytes:
         """The path, relative to the root, of the entry that the walk has just given."""
-        return b"".join(level.name + b"/" for level in self._levels[1:]) + name
+        if self._prefix[0] is not self._levels[-1]:
+            self._prefix = self._levels[-1], b"".join(level.name + b"/" for level in self._levels[1:])
+        return self._prefix[1] + name
 
     def _visit(self, level: _Level, key: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
         name = key.removesuffix(b"/")

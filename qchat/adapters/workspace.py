@@ -9,8 +9,9 @@ import os
 import stat
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from types import TracebackType
 from typing import Self
 
@@ -36,15 +37,21 @@ _PATH_BYTES = 16384
 class Entry:
     """A regular file of a workspace."""
 
-    name: str
-    """Its last component, for display."""
-    path: str
-    """Relative to the workspace, separated by ``/``, for display: see :func:`displayed`."""
+    raw: bytes
+    """Its path as it is, relative to the workspace, separated by ``/``."""
     size: int
     modified_time: float
     """Seconds since the epoch."""
-    raw: bytes
-    """The path as it is."""
+
+    @property
+    def path(self) -> str:
+        """For display: see :func:`displayed`."""
+        return displayed(self.raw)
+
+    @property
+    def name(self) -> str:
+        """The last component, for display."""
+        return displayed(self.raw.rpartition(b"/")[2])
 
 
 @frozen
@@ -54,6 +61,13 @@ class Listing:
     entries: list[Entry]
     truncated: bool
     """There are more: go on after the last entry's ``raw``."""
+
+    def version(self) -> str:
+        """Changes with anything that the listing tells."""
+        digest = blake2b(b"more" if self.truncated else b"", digest_size=16)
+        for entry in self.entries:
+            digest.update(b"%b\0%d %r\n" % (entry.raw, entry.size, entry.modified_time))
+        return digest.hexdigest()
 
 
 @frozen
@@ -118,26 +132,33 @@ class Workspace:
         after: bytes = b"",
         depth: int | None = None,
         most: int = MOST_ENTRIES,
+        matches: Callable[[bytes], object] | None = None,
     ) -> Listing:
         """The regular files, ``limit`` at most, that come after the path ``after``.
 
-        ``depth`` 1 is the top level only. ``most`` bounds what is looked at. Directories that their
-        permissions hide are left out.
+        ``depth`` 1 is the top level only. ``most`` bounds what is looked at, ``matches`` says of a path
+        whether it is wanted. Directories that their permissions hide are left out.
         """
         entries: list[Entry] = []
         walk = Walk(root=self.fd, depth=depth, after=after, most=most)
+        for entry in self.files(walk):
+            if matches is None or matches(entry.raw):
+                if limit is not None and len(entries) >= limit:
+                    return Listing(entries, truncated=True)
+                entries.append(entry)
+        return Listing(entries, truncated=not walk.complete)
+
+    def files(self, walk: Walk) -> Iterator[Entry]:
+        """The regular files that a walk through the workspace finds, one after the other."""
         with _telling():
             for name, status in walk:
                 if not stat.S_ISREG(status.st_mode) or is_temporary(name):
                     continue
-                if limit is not None and len(entries) >= limit:
-                    return Listing(entries, truncated=True)
                 raw = walk.path(name)
                 if len(raw) > _PATH_BYTES:  # 5,000 levels of long names would be gigabytes of paths
                     walk.complete = False
                     continue
-                entries.append(Entry(displayed(name), displayed(raw), status.st_size, status.st_mtime, raw))
-        return Listing(entries, truncated=not walk.complete)
+                yield Entry(raw, status.st_size, status.st_mtime)
 
     def measure(self, most: int = MOST_ENTRIES, seconds: float | None = None) -> Usage:
         """Count bytes and files, until ``most`` entries were seen or ``seconds`` have passed.
@@ -198,9 +219,10 @@ class Workspace:
             return fd, status
 
     def upload(self, path: bytes, *, replace: bool = True) -> Upload:
-        """Begin to write a file: nobody sees it before ``Upload.commit``. Parents are made.
+        """Begin to write a file: nobody sees it, or its parents that are missing, before ``Upload.commit``.
 
-        :raises WorkspaceError: Exists (without ``replace``), NotRegular for a directory, Outside, Denied.
+        :raises WorkspaceError: Exists (without ``replace``), NotRegular for a directory, or when a part
+            of the path is none, Outside, Unnameable, Denied.
         """
         with _telling():
             return Upload.begin(self.fd, parts_of(path), replace=replace)

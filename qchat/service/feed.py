@@ -17,47 +17,10 @@ from qchat.errors import Overloaded, ValidationError
 from qchat.model.event import Position
 from qchat.model.frame import PING, Framer
 from qchat.model.turn import Turn
+from qchat.service.channel import Channel
 from qchat.service.tail import Checkpoints, Place, Tail, replay
 
 MAX_CACHED_CHECKPOINTS = 64
-
-
-@define(eq=False)
-class Channel:
-    """What the readers of one session wait for."""
-
-    tail: Tail | None = None
-    queued: dict[int, int] = field(factory=dict)
-    """The session's waiting turns, and the place of each."""
-    readers: int = 0
-    deleted: bool = False
-    _waiting: set[asyncio.Future[bool]] = field(factory=set)
-
-    @property
-    def awaited(self) -> bool:
-        return bool(self._waiting)
-
-    def wake(self) -> None:
-        for future in self._waiting:
-            _settle(future, True)
-        self._waiting.clear()
-
-    async def changed(self, seconds: float) -> bool:
-        """Wait for :meth:`wake`; false when nothing happened for so long."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[bool] = loop.create_future()
-        timer = loop.call_later(seconds, _settle, future, False)
-        self._waiting.add(future)
-        try:
-            return await future
-        finally:
-            timer.cancel()
-            self._waiting.discard(future)
-
-
-def _settle(future: "asyncio.Future[bool]", value: bool) -> None:
-    if not future.done():
-        future.set_result(value)
 
 
 @define(eq=False, kw_only=True)
@@ -129,7 +92,7 @@ class Feed:
 
     # For readers
 
-    def check(self, session_id: str, position: Position) -> Turn:
+    async def check(self, session_id: str, position: Position) -> Turn:
         """The turn that ``position`` lies in.
 
         :raises ValidationError: for a position that the session does not have.
@@ -145,7 +108,20 @@ class Feed:
             end = tail.parser.consumed if tail and tail.turn.number == turn.number else 0
         if position.offset > end:
             raise ValidationError(f"id {position}: turn {turn.number} ends at {turn.number}-{end}")
+        if position.nth and not await self._is_event(turn, position):
+            raise ValidationError(f"id {position}: turn {turn.number} has no event of this id")
         return turn
+
+    async def _is_event(self, turn: Turn, position: Position) -> bool:
+        offset, nth = position.offset, position.nth
+        if offset == 0:
+            return nth == 1 and self.notice(turn.session_id, turn.number) is not None
+        at_end = turn.ending is not None and offset == turn.ending.bytes  # where closing adds events
+        found = False
+        for batch, _ in self.replay(turn, (offset, nth - 1), None if at_end else (offset, nth)):
+            found = found or bool(batch)
+            await asyncio.sleep(0)
+        return found
 
     def seen_whole(self, turn: Turn, position: Position) -> bool:
         """Whether nothing comes behind ``position``, now and for ever."""

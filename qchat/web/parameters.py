@@ -113,7 +113,8 @@ LAST_EVENT_ID = Header(
 IDEMPOTENCY_KEY = Header(
     "Idempotency-Key", "names at most one turn for ever: repeating the request attaches to that turn"
 )
-RANGE = Header(hdrs.RANGE, "bytes=FROM-TO, one range")
+RANGE = Header(hdrs.RANGE, "bytes=FROM-TO; what is not one range is ignored")
+IF_RANGE = Header(hdrs.IF_RANGE, "the ETag or Last-Modified that the range is of; of another the whole comes")
 IF_MATCH = Header(hdrs.IF_MATCH, "the ETag that the file must have; * for any")
 IF_NONE_MATCH = Header(hdrs.IF_NONE_MATCH, "the ETag that the file must not have; * when it must be new")
 

@@ -93,8 +93,6 @@ async def test_no_way_out(client: Client, path: bytes) -> None:
     for method in ("GET", "PUT", "DELETE"):
         async with client.http.request(method, url, data=b"x" if method == "PUT" else None) as response:
             text = await response.text()
-            if (method, path) == ("PUT", b"passwd"):
-                continue  # replaces the link itself
             assert 400 <= response.status < 500, (method, response.status, text)
             assert "root:" not in text
     assert "root:" in Path("/etc/passwd").read_text()

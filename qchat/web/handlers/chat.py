@@ -120,7 +120,7 @@ async def chat_event_source(request: web.Request) -> web.StreamResponse:
         turn, _ = await _submit(request, asked, repeat="any")
         return await _stream(request, turn, None)
     ctx.sessions.get(asked.session_id, principal(request))
-    turn = ctx.feed.check(asked.session_id, position)
+    turn = await ctx.feed.check(asked.session_id, position)
     if ctx.feed.seen_whole(turn, position):
         return web.Response(status=204)
     return await _stream(request, turn, position)

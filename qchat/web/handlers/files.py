@@ -2,18 +2,16 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from typing import Any, Literal
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import closing, contextmanager
+from typing import Literal
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from aiohttp import BodyPartReader, hdrs, web
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
 
 from qchat.adapters import beneath
-from qchat.adapters.upload import Upload
-from qchat.adapters.workspace import Entry, displayed
+from qchat.adapters.workspace import Entry, Listing, displayed
 from qchat.context import context
 from qchat.errors import (
     Conflict,
@@ -28,11 +26,19 @@ from qchat.errors import (
     ValidationError,
 )
 from qchat.model.session import Session
+from qchat.model.shape import to_json
+from qchat.service.listings import Wanted
+from qchat.service.thread import acquired, in_thread
+from qchat.service.uploads import Batch
+from qchat.web.access import principal
 from qchat.web.access import session as _session
+from qchat.web.conditional import check_absent, check_unchanged, etag_of
+from qchat.web.download import HOSTILE, send_file, send_pieces
 from qchat.web.operation import BINARY, Media, Operation
 from qchat.web.parameters import (
     IF_MATCH,
     IF_NONE_MATCH,
+    IF_RANGE,
     RANGE,
     Choice,
     Flag,
@@ -41,11 +47,14 @@ from qchat.web.parameters import (
     limit_of,
 )
 from qchat.web.views import FilePage, FileView, Uploaded, directories
-from qchat.web.wire import check_range, json_response
+from qchat.web.wire import json_response
 
 PIECE_BYTES = 256 * 1024
-_COMMITS = asyncio.Lock()
 MAX_LISTED = 100_000
+MAX_PARTS = 100
+"""Files in one request; each holds descriptors until all have come."""
+MULTIPART_BYTES = 64 * 1024
+"""By how much a multipart body may be more than its files, when it is asked whether there is room."""
 # Shown in place when asked for: types that no browser runs anything in.
 PREVIEWS = {
     ".png": "image/png",
@@ -53,12 +62,6 @@ PREVIEWS = {
     ".jpeg": "image/jpeg",
     ".gif": "image/gif",
     ".webp": "image/webp",
-}
-HOSTILE = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "sandbox; default-src 'none'",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    hdrs.CACHE_CONTROL: "private, no-cache",
 }
 
 
@@ -83,10 +86,10 @@ def _refusals(path: bytes) -> Iterator[None]:
     shown = displayed(path)[:300]
     try:
         yield
+    except (beneath.Outside, beneath.Unnameable) as error:
+        raise ValidationError(f"path {shown}: {error}") from error
     except beneath.NotFound as error:
         raise FileNotFound(f"{shown}: {error}") from error
-    except beneath.Outside as error:
-        raise ValidationError(f"path {shown}: {error}") from error
     except beneath.Exists as error:
         raise PreconditionFailed(f"{shown}: {error}") from error
     except beneath.NotRegular as error:
@@ -107,71 +110,58 @@ def _view(session_id: str, entry: Entry) -> FileView:
     )
 
 
-def _etag(status: os.stat_result) -> str:
-    return f'"{status.st_mtime_ns:x}-{status.st_size:x}"'  # as aiohttp's FileResponse makes it
-
-
-@Operation(answers={200: FilePage}, parameters=(LIMIT, AFTER, DEPTH, GLOB), raises=(SessionNotFound,))
+@Operation(
+    answers={200: FilePage, 304: None},
+    parameters=(LIMIT, AFTER, DEPTH, GLOB, IF_NONE_MATCH),
+    raises=(SessionNotFound,),
+)
 async def index(request: web.Request) -> web.Response:
     """The regular files, recursively; ``next`` is the ``after`` of the following page."""
     ctx = context(request)
     session = _session(request)
-    limit = LIMIT.read(request)
-    listing = await asyncio.to_thread(
-        ctx.files.listing,
-        session.id,
-        limit=limit,
+    wanted = Wanted(
+        session_id=session.id,
+        limit=LIMIT.read(request),
         after=unquote_to_bytes(AFTER.text(request)),
         depth=DEPTH.read(request) or None,
         glob=GLOB.text(request),
     )
-    entries = [_view(session.id, entry) for entry in listing.entries]
-    following = quote_from_bytes(listing.entries[-1].raw) if listing.truncated and entries else None
-    return json_response(
-        FilePage(
-            session_id=session.id,
-            **directories(session.id, ctx.settings, str(ctx.state.workspace(session.id))),
-            files=entries,
-            file_count=len(entries),
-            truncated=listing.truncated,
-            next=following,
-        )
+    where = directories(session.id, ctx.settings, str(ctx.state.workspace(session.id)))
+    version, body = await ctx.listings.rendered(wanted, lambda found: _listing_json(session.id, where, found))
+    headers = {hdrs.ETAG: f'"{version}"', hdrs.CACHE_CONTROL: "private, no-cache"}
+    if any(tag.value in ("*", version) for tag in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.Response(body=body, headers=headers, content_type="application/json", charset="utf-8")
+
+
+def _listing_json(session_id: str, where: dict[str, str], listing: Listing) -> bytes:
+    more = listing.truncated and listing.entries
+    page = FilePage(
+        session_id=session_id,
+        **where,
+        files=[],
+        file_count=len(listing.entries),
+        truncated=listing.truncated,
+        next=quote_from_bytes(listing.entries[-1].raw) if more else None,
     )
+    # One file after the other: a hundred thousand at once would keep everybody else waiting.
+    files = ", ".join(to_json(_view(session_id, entry)) for entry in listing.entries)
+    return to_json(page).replace('"files": []', f'"files": [{files}]', 1).encode()
 
 
 @Operation(
     answers={200: Media((BINARY, "text/plain", *PREVIEWS.values())), 206: Media(), 304: None},
-    parameters=(PREVIEW, RANGE, IF_MATCH, IF_NONE_MATCH),
+    parameters=(PREVIEW, RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH),
     raises=(*REFUSALS, RangeNotSatisfiable),
 )
 async def download(request: web.Request) -> web.StreamResponse:
     """One file, with ranges and conditions; ``preview=1`` shows text and pictures in place."""
+    ctx = context(request)
     session, path = _session(request), _path(request)
+    headers = _kind(request, path)
     with _refusals(path):
-        fd, status = await asyncio.to_thread(context(request).files.open, session.id, path)
-    try:
-        check_range(request, status.st_size)
-    except BaseException:
-        os.close(fd)
-        raise
-    return _OpenFile(fd, headers={**HOSTILE, **_kind(request, path)})
-
-
-class _OpenFile(web.FileResponse):
-    """A file that is open already: whatever takes its name meanwhile, this is the one that was checked."""
-
-    def __init__(self, fd: int, headers: dict[str, str]) -> None:
-        super().__init__(f"/proc/self/fd/{fd}", headers=headers)
-        self._fd = fd
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        if self._fd < 0:  # sent, and the number may belong to another file by now
-            return None
-        try:
-            return await super().prepare(request)
-        finally:
-            os.close(self._fd)
-            self._fd = -1
+        fd, _ = await acquired(lambda: ctx.files.open(session.id, path), lambda found: os.close(found[0]))
+    return await send_file(request, fd, headers, ctx.settings.stall_timeout)
 
 
 def _kind(request: web.Request, path: bytes) -> dict[str, str]:
@@ -198,26 +188,30 @@ def _kind(request: web.Request, path: bytes) -> dict[str, str]:
 )
 async def put(request: web.Request) -> web.Response:
     """The body becomes the file, whole or not at all. 201 for a new one, 200 for one that is replaced."""
+    ctx = context(request)
     session, path = _session(request), _path(request)
     await _check_conditions(request, session, path)
     only_new = request.headers.get(hdrs.IF_NONE_MATCH, "").strip() == "*"
-    room = await _room(request, session)
     pieces = request.content.iter_chunked(PIECE_BYTES)
     with _refusals(path):
-        upload, _ = await _stage(request, session, path, pieces, replace=not only_new, room=room)
-        with closing(upload):
-            async with _COMMITS:  # the body took its time: look again, and let nobody come between
+        async with ctx.uploads.begin(session.id, request.content_length or 0) as batch:
+            await batch.stage(path, pieces, replace=not only_new)
+            async with batch.lock:  # the body took its time: look again, and let nobody come between
+                _still(request)
                 existing = await _check_conditions(request, session, path)
-                status = await asyncio.to_thread(upload.commit)
-    await context(request).sessions.touch(session.id)
-    status_code = 200 if existing else 201
-    entry = _view(session.id, _entry(path, status))
-    return json_response(entry, status=status_code, headers={"ETag": _etag(status)})
+                status = await batch.commit(0)
+    await ctx.sessions.touch(session.id)
+    entry = Entry(path, status.st_size, status.st_mtime)
+    return json_response(
+        _view(session.id, entry),
+        status=200 if existing else 201,
+        headers={hdrs.ETAG: f'"{etag_of(status)}"'},
+    )
 
 
-def _entry(path: bytes, status: os.stat_result) -> Entry:
-    name = displayed(path.rpartition(b"/")[2])
-    return Entry(name, displayed(path), status.st_size, status.st_mtime, path)
+def _still(request: web.Request) -> None:
+    """:raises SessionNotFound: when the session was deleted while the body came."""
+    context(request).sessions.get(_session(request).id, principal(request))
 
 
 async def _check_conditions(request: web.Request, session: Session, path: bytes) -> bool:
@@ -225,57 +219,11 @@ async def _check_conditions(request: web.Request, session: Session, path: bytes)
 
     :raises PreconditionFailed: when it is not the one that the client means.
     """
-    try:
-        with _refusals(path):
-            fd, status = await asyncio.to_thread(context(request).files.open, session.id, path)
-        os.close(fd)
-        etag = _etag(status)
-    except (FileNotFound, Conflict, Forbidden):
-        etag = ""
-    wanted = request.headers.get(hdrs.IF_MATCH)
-    if wanted is not None and not (etag and (wanted.strip() == "*" or etag in _etags(wanted))):
-        raise PreconditionFailed(f"If-Match: {wanted[:100]}, the file is {etag or 'not there'}")
-    unwanted = request.headers.get(hdrs.IF_NONE_MATCH)
-    if unwanted is not None and etag and (unwanted.strip() == "*" or etag in _etags(unwanted)):
-        raise PreconditionFailed(f"If-None-Match: {unwanted[:100]}, the file is {etag}")
-    return bool(etag)
-
-
-def _etags(header: str) -> list[str]:
-    return [part.strip() for part in header.split(",")]
-
-
-async def _stage(
-    request: web.Request, session: Session, path: bytes, pieces: Any, *, replace: bool, room: int
-) -> tuple[Upload, int]:
-    """Write what comes to a file that has no name yet: (the upload, the room that is left)."""
-    files = context(request).files
-    upload = await asyncio.to_thread(files.upload, session.id, path, replace=replace)
-    try:
-        async for piece in pieces:
-            room -= len(piece)
-            if room < 0:
-                raise QuotaExceeded(limit=context(request).settings.session_bytes)
-            await asyncio.to_thread(upload.write, piece)
-    except BaseException:
-        upload.close()
-        raise
-    return upload, room
-
-
-async def _room(request: web.Request, session: Session) -> int:
-    """How many bytes the session may still take.
-
-    :raises QuotaExceeded: when it is full.
-    """
-    ctx = context(request)
-    usage = await asyncio.to_thread(ctx.files.usage, session.id)
-    if usage.entries >= ctx.settings.session_files:
-        raise QuotaExceeded(limit_files=ctx.settings.session_files)
-    room = ctx.settings.session_bytes - usage.bytes
-    if (request.content_length or 0) > room + 65536:  # a multipart body is a little more than its files
-        raise QuotaExceeded(limit=ctx.settings.session_bytes)
-    return room
+    with _refusals(path):
+        status = await asyncio.to_thread(context(request).files.status, session.id, path)
+    check_unchanged(request, status)
+    check_absent(request, status)
+    return status is not None
 
 
 @Operation(
@@ -288,46 +236,52 @@ async def post(request: web.Request) -> web.Response:
 
     They get their names when the whole body has been read: what is refused changes nothing.
     """
+    ctx = context(request)
     session = _session(request)
     if not request.content_type.startswith("multipart/"):
         raise ValidationError(f"Content-Type {request.content_type}: it takes multipart/form-data")
-    with ExitStack() as staged:
-        uploads = await _stage_all(request, session, staged)
-        found = []
-        for path, upload in uploads:
-            with _refusals(path):
-                status = await asyncio.to_thread(upload.commit)
-            found.append(_view(session.id, _entry(path, status)))
-    await context(request).sessions.touch(session.id)
+    announced = max(0, (request.content_length or 0) - MULTIPART_BYTES)
+    found = []
+    async with ctx.uploads.begin(session.id, announced) as batch:
+        paths = await _stage_all(request, batch)
+        async with batch.lock:
+            _still(request)
+            for number, path in enumerate(paths):
+                with _refusals(path):
+                    status = await batch.commit(number)
+                found.append(_view(session.id, Entry(path, status.st_size, status.st_mtime)))
+    await ctx.sessions.touch(session.id)
     return json_response(Uploaded(files=found), status=201)
 
 
-async def _stage_all(request: web.Request, session: Session, staged: ExitStack) -> list[tuple[bytes, Upload]]:
-    uploads = []
-    room = await _room(request, session)
+async def _stage_all(request: web.Request, batch: Batch) -> list[bytes]:
+    paths: list[bytes] = []
     try:
         async for part in await request.multipart():
             if not isinstance(part, BodyPartReader) or not part.filename:
                 raise ValidationError("every part must be a file with a filename")
-            path = os.fsencode(part.filename)
-            with _refusals(path):
-                upload, room = await _stage(request, session, path, _pieces(part), replace=True, room=room)
-            staged.callback(upload.close)
-            uploads.append((path, upload))
+            if len(paths) == MAX_PARTS:
+                raise ValidationError(f"too many files: a request takes up to {MAX_PARTS}")
+            paths.append(os.fsencode(part.filename))
+            with _refusals(paths[-1]):
+                await batch.stage(paths[-1], _pieces(part), replace=True)
     except (ValueError, AssertionError, HttpProcessingError, web.RequestPayloadError) as error:
         raise ValidationError(f"the body is not valid multipart/form-data: {error}") from error
-    return uploads
+    if not paths:
+        raise ValidationError("the body has no file")
+    return paths
 
 
-async def _pieces(part: BodyPartReader) -> Any:
+async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
     while piece := await part.read_chunk(PIECE_BYTES):
         yield piece
 
 
-@Operation(answers={204: None}, raises=REFUSALS)
+@Operation(answers={204: None}, parameters=(IF_MATCH,), raises=REFUSALS)
 async def delete(request: web.Request) -> web.Response:
     """Remove one file."""
     session, path = _session(request), _path(request)
+    await _check_conditions(request, session, path)
     with _refusals(path):
         await asyncio.to_thread(context(request).files.remove, session.id, path)
     await context(request).sessions.touch(session.id)
@@ -341,21 +295,20 @@ async def delete(request: web.Request) -> web.Response:
 )
 async def archive(request: web.Request) -> web.StreamResponse:
     """The whole workspace as ``format=zip`` (the default) or ``tar.gz``, made while it is sent."""
+    ctx = context(request)
     session = _session(request)
     kind: Literal["zip", "tar.gz"] = "tar.gz" if FORMAT.read(request) == "tar.gz" else "zip"
-    response = web.StreamResponse(
-        headers={
-            **HOSTILE,
-            hdrs.CONTENT_TYPE: "application/zip" if kind == "zip" else "application/gzip",
-            hdrs.CONTENT_DISPOSITION: f'attachment; filename="{session.id}.{kind}"',
-        }
-    )
-    await response.prepare(request)
-    loop = asyncio.get_running_loop()
+    headers = {
+        **HOSTILE,
+        hdrs.CONTENT_TYPE: "application/zip" if kind == "zip" else "application/gzip",
+        hdrs.CONTENT_DISPOSITION: f'attachment; filename="{session.id}.{kind}"',
+    }
+    pieces = _stepwise(ctx.files.archive(session.id, kind))
+    return await send_pieces(request, web.StreamResponse(headers=headers), pieces, ctx.settings.stall_timeout)
 
-    def send(piece: bytes) -> None:
-        # Waits for the client: what it does not take is not made.
-        asyncio.run_coroutine_threadsafe(response.write(piece), loop).result()
 
-    await asyncio.to_thread(context(request).files.archive, session.id, kind, send)
-    return response
+async def _stepwise(pieces: Generator[bytes]) -> AsyncGenerator[bytes]:
+    """Each piece is made in a thread, but no thread waits for the client to take it."""
+    with closing(pieces):
+        while (piece := await in_thread(next, pieces, None)) is not None:
+            yield piece

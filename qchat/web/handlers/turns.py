@@ -1,6 +1,7 @@
 """Turns: begin one, look at it, read its events and its raw output, cancel it."""
 
 import asyncio
+import os
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -9,6 +10,7 @@ from qchat.context import context
 from qchat.errors import (
     Conflict,
     PayloadTooLarge,
+    PreconditionFailed,
     RangeNotSatisfiable,
     SessionBusy,
     SessionNotFound,
@@ -19,13 +21,25 @@ from qchat.errors import (
 from qchat.model.event import Position
 from qchat.model.eventdata import EventData
 from qchat.model.turn import Turn
+from qchat.service.thread import acquired
 from qchat.web.access import session
 from qchat.web.audit import audit_prompt
-from qchat.web.operation import Events, Media, Operation
-from qchat.web.parameters import AFTER_EVENT, AFTER_TURN, IDEMPOTENCY_KEY, LAST_EVENT_ID, RANGE, limit_of
+from qchat.web.download import HOSTILE, send_file
+from qchat.web.operation import BINARY, Events, Media, Operation
+from qchat.web.parameters import (
+    AFTER_EVENT,
+    AFTER_TURN,
+    IDEMPOTENCY_KEY,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_RANGE,
+    LAST_EVENT_ID,
+    RANGE,
+    limit_of,
+)
 from qchat.web.sse import asked_position, stream
 from qchat.web.views import TurnDetail, TurnPage, TurnView
-from qchat.web.wire import ChatBody, chat_request, check_range, json_response, read_json
+from qchat.web.wire import ChatBody, chat_request, json_response, read_json
 
 PAGE_LIMIT = limit_of(100, most=1000)
 
@@ -106,7 +120,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     if position is not None:
         if position.turn != turn.number:
             raise ValidationError(f"id {position} is of turn {position.turn}, this is turn {turn.number}")
-        ctx.feed.check(turn.session_id, position)
+        await ctx.feed.check(turn.session_id, position)
         if ctx.feed.seen_whole(turn, position):
             return web.Response(status=204)
     with ctx.feed.stream(turn.session_id):
@@ -127,28 +141,25 @@ async def session_events(request: web.Request) -> web.StreamResponse:
     ctx, session_id = context(request), session(request).id
     position = asked_position(request)
     if position is not None:
-        ctx.feed.check(session_id, position)
+        await ctx.feed.check(session_id, position)
     with ctx.feed.stream(session_id):
         batches = ctx.feed.session(session_id, position)
         return await stream(request, ctx.settings, batches, named_pings=True)
 
 
 @Operation(
-    answers={200: Media(), 206: Media()},
-    parameters=(RANGE,),
-    raises=(SessionNotFound, TurnNotFound, RangeNotSatisfiable),
+    answers={200: Media(), 206: Media(), 304: None},
+    parameters=(RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH),
+    raises=(SessionNotFound, TurnNotFound, PreconditionFailed, RangeNotSatisfiable),
 )
 async def output(request: web.Request) -> web.StreamResponse:
     """The transcript, byte for byte as the CLI wrote it, as far as there is one yet. Takes Range."""
     turn = _turn(request)
-    path = context(request).state.transcript(turn.session_id, turn.number)
-    headers = {
-        hdrs.CONTENT_TYPE: "application/octet-stream",
-        hdrs.CACHE_CONTROL: "no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-    }
-    if not path.exists():  # it never started
-        return web.Response(body=b"", headers=headers)
-    check_range(request, path.stat().st_size)
-    return web.FileResponse(path, headers=headers)
+    ctx = context(request)
+    path = ctx.state.transcript(turn.session_id, turn.number)
+    headers: dict[str, str] = {hdrs.CONTENT_TYPE: BINARY, hdrs.CACHE_CONTROL: "no-store"}
+    try:
+        fd = await acquired(lambda: os.open(path, os.O_RDONLY | os.O_CLOEXEC), os.close)
+    except FileNotFoundError:  # it never started
+        return web.Response(body=b"", headers={**HOSTILE, **headers})
+    return await send_file(request, fd, headers, ctx.settings.stall_timeout)
