@@ -21,6 +21,7 @@ _RESOLVE = _BENEATH | _NO_SYMLINKS | _NO_MAGICLINKS | _NO_XDEV
 
 _PATH_BYTES = 4000
 """Longest path that is resolved in one step: the kernel's limit, less a little."""
+_NAME_BYTES = 255
 _RETRIES = 16
 
 _DIRECTORY = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -89,13 +90,15 @@ def parts_of(path: bytes) -> list[bytes]:
     """The components of a relative path.
 
     :raises Outside: for an absolute path, an empty one, ``.`` and ``..``.
-    :raises Unnameable: for a NUL byte.
+    :raises Unnameable: for a NUL byte, and for a part that no file system takes.
     """
     if b"\0" in path:
         raise Unnameable("the name holds a NUL byte")
     parts = path.split(b"/")
     if not path or any(part in (b"", b".", b"..") for part in parts):
         raise Outside("the path has to be relative, without empty parts, '.' and '..'")
+    if any(len(part) > _NAME_BYTES for part in parts):
+        raise Unnameable(f"a part of the path is longer than {_NAME_BYTES} bytes")
     return parts
 
 

@@ -34,7 +34,8 @@ async def send_file(
         status = os.fstat(fd)
         check_unchanged(request, status)
         response = web.StreamResponse(headers={**HOSTILE, **headers})
-        response.etag, response.last_modified = etag_of(status), status.st_mtime
+        response.etag = etag_of(status)
+        response.last_modified = int(status.st_mtime)  # a fraction would be rounded up, into the future
         if is_known(request, status):
             response.set_status(304)
             del response.headers[hdrs.CONTENT_TYPE]

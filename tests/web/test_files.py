@@ -7,9 +7,8 @@ import os
 import tarfile
 import zipfile
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote, quote_from_bytes
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -17,8 +16,8 @@ from yarl import URL
 
 from tests.conftest import StartService
 from tests.harness import Client, until
+from tests.web.places import API, held, made, url_of
 
-API = "/api/v1"
 NAMES = [
     b"plain.txt",
     "中文/文件 名.txt".encode(),
@@ -31,17 +30,6 @@ NAMES = [
     b"percent%2e%2e",
     b"semi;colon?and#hash",
 ]
-
-
-async def made(client: Client) -> tuple[str, Path]:
-    """A session and its directory."""
-    session = await client.session()
-    shown = await client.json("GET", f"{API}/sessions/{session}")
-    return session, Path(shown["absolute_work_directory"])
-
-
-def url_of(client: Client, session: str, path: bytes) -> URL:
-    return URL(f"{client.url}{API}/sessions/{session}/files/{quote_from_bytes(path)}", encoded=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -282,12 +270,3 @@ async def test_answers_without_a_body(client: Client, caplog: pytest.LogCaptureF
             assert response.status == status
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
     await until(lambda: not held(directory))
-
-
-def held(directory: Path) -> list[str]:
-    """The files of a directory that this process has open."""
-    found = []
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):
-            found.append(os.readlink(link))
-    return [path for path in found if path.startswith(str(directory))]
