@@ -215,6 +215,8 @@ class Turns:
         try:
             if (turn.session_id, turn.number) in self._cancelled:
                 run.stop("cancelled")
+            if self._ending:
+                run.stop("interrupted")
             with self.launcher.launch(turn.session_id, resume=self.store.has_run_before(turn)) as launch:
                 return await run.execute(self.spawner, launch)
         finally:
@@ -335,6 +337,7 @@ class Turns:
         runs = {task for task in self._tasks if not task.done()}
         if runs:
             await asyncio.wait(runs, timeout=self.settings.shutdown_grace)
+        self._ending = True
         for run in self._runs.values():
             if run is not None:
                 run.stop("interrupted")

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.conftest import StartService
 from tests.harness import Client, bash
 from tests.web.places import connection
 
@@ -166,12 +165,10 @@ async def test_positions(client: Client) -> None:
             assert id_ in found["details"]
 
 
-async def test_no_empty_details(start_service: StartService) -> None:
+async def test_no_empty_details(client: Client) -> None:
     """An error frame has details only when there are any."""
-    client, _ = await start_service(QCHAT_SHUTDOWN_GRACE="0")
     session = await client.session()
     await client.turn(session, "exit 3")
-    await client.turn(session, "hang", on_busy="queue")
     failed = await client.ended(session, 1)
     assert failed["type"] == "error"
     assert failed.get("details") != ""
