@@ -63,6 +63,8 @@ class Turns:
     """Sessions that are being deleted."""
     closing: bool = False
     """Whether the service is going down: nothing begins any more."""
+    _hurried: bool = False
+    """Whether the time of grace is over: what has yet to become a process is stopped, too."""
 
     @property
     def running(self) -> int:
@@ -215,7 +217,7 @@ class Turns:
         try:
             if (turn.session_id, turn.number) in self._cancelled:
                 run.stop("cancelled")
-            if self._ending:
+            if self._hurried:
                 run.stop("interrupted")
             with self.launcher.launch(turn.session_id, resume=self.store.has_run_before(turn)) as launch:
                 return await run.execute(self.spawner, launch)
@@ -337,7 +339,7 @@ class Turns:
         runs = {task for task in self._tasks if not task.done()}
         if runs:
             await asyncio.wait(runs, timeout=self.settings.shutdown_grace)
-        self._ending = True
+        self._hurried = True
         for run in self._runs.values():
             if run is not None:
                 run.stop("interrupted")
@@ -346,7 +348,7 @@ class Turns:
 
     def hurry(self) -> None:
         """End everything now: the operator has asked twice."""
-        self.closing = True
+        self.closing = self._hurried = True
         for run in self._runs.values():
             if run is not None:
                 run.stop("interrupted")
