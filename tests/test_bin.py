@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+import qchat
 from tests.harness import FAKES, ROOT
 
 pytestmark = pytest.mark.timeout(400)  # packages are downloaded
@@ -184,20 +186,64 @@ def test_no_python(program: str, tmp_path: Path) -> None:
     assert "sudo apt-get install python3 python3-venv" in done.stderr
 
 
+CONVERSATION = """
+import asyncio, sys
+from qchat.client import Client
+
+async def main():
+    async with Client(sys.argv[1]) as service:
+        print(await (await service.create_session()).ask("say hello"))
+
+asyncio.run(main())
+"""
+
+
+def build_wheel(checkout: Path, place: Path, pip: list[str]) -> Path:
+    """By way of the source archive. What builds them is in the tests' environment, locked."""
+    sdist: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "-t",
+        "sdist",
+        "-d",
+        place / "sdist",
+    ]
+    subprocess.run(sdist, cwd=checkout, check=True, timeout=120, stdout=subprocess.DEVNULL)
+    (archive,) = (place / "sdist").iterdir()
+    wheel: list[str | Path] = [
+        *pip,
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        place / "wheel",
+        archive,
+    ]
+    subprocess.run(wheel, check=True, timeout=300)
+    (found,) = (place / "wheel").iterdir()
+    return found
+
+
 def test_wheel(checkout: Path, tmp_path: Path) -> None:
-    """The wheel serves in an environment of its own, outside the checkout, page and all."""
+    """The wheel that is built from the source archive serves in an environment of its own, outside the
+    checkout: the page, the client, the licence and all."""
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    wheels = tmp_path / "wheels"
-    # What builds it is in the tests' environment, locked.
-    subprocess.run(
-        [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", wheels, checkout], check=True, timeout=300
-    )
-    (wheel,) = wheels.iterdir()
+    wheel = build_wheel(checkout, tmp_path, pip)
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+    assert {name.partition("/")[0] for name in names} == {"qchat", f"qchat-{qchat.__version__}.dist-info"}
+    assert "qchat/py.typed" in names
+    assert f"qchat-{qchat.__version__}.dist-info/licenses/LICENSE" in names
     subprocess.run([python(), "-m", "venv", tmp_path / "venv"], check=True, timeout=120)
     install: list[str | Path] = [tmp_path / "venv/bin/python", *pip[1:], "install", "--no-deps"]
     subprocess.run([*install, "-r", ROOT / "requirements/run.txt"], check=True, timeout=300)
     subprocess.run([*install, wheel], check=True, timeout=120)
-    env = environment(f"{FAKES}:{SYSTEM_PATH}", SESSIONS_BASE_DIR=str(tmp_path / "sessions"))
+    env = environment(
+        f"{FAKES}:{SYSTEM_PATH}", SESSIONS_BASE_DIR=str(tmp_path / "sessions"), QCHAT_SANDBOX="off"
+    )
     with running(tmp_path / "venv/bin/qchat-server", env) as (_, url):
-        assert b'"status"' in get(f"{url}/health")
         assert b"<html" in get(url)
+        asked: list[str | Path] = [tmp_path / "venv/bin/python", "-c", CONVERSATION, url]
+        assert subprocess.check_output(asked, cwd=tmp_path, text=True, timeout=60) == "hello\n"
