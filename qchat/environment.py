@@ -7,6 +7,9 @@ from typing import Any
 
 from attrs import field
 
+SECRETS = {"QCHAT_TOKEN"}
+"""Variables whose values are never shown."""
+
 
 def _read_flag(text: str) -> bool:
     value = {"true": True, "1": True, "yes": True, "on": True}.get(text.lower())
@@ -20,7 +23,9 @@ def setting(
 ) -> Any:
     """A field that is read from the variable ``name``; ``read`` raises ValueError for what is not allowed."""
     return field(
-        default=default, metadata={"name": name, "read": read, "allowed": allowed, "meaning": meaning}
+        default=default,
+        repr=name not in SECRETS,
+        metadata={"name": name, "read": read, "allowed": allowed, "meaning": meaning},
     )
 
 

@@ -10,12 +10,10 @@ import attrs
 from attrs import field, frozen
 
 from qchat.adapters.policy import Mode, Network
-from qchat.environment import choice, command_line, flag, listed, matching, number, setting
+from qchat.environment import SECRETS, choice, command_line, flag, listed, matching, number, setting
 from qchat.model.turn import Output
 
 ProxyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-SECRETS = {"QCHAT_TOKEN"}
-"""Variables whose values are never shown."""
 
 
 class SettingsError(Exception):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 
+from qchat.settings import Settings, in_force
 from tests.admin.base import admin_beside
 from tests.harness import Client, Server, answer, bash, environment, server
 from tests.tokens import Tokens, bearer
@@ -145,6 +146,14 @@ def written(running: Server, directory: Path) -> str:
     assert all(path.stat().st_size for path in files)
     lines = [line for line in running.lines if "#login=" not in line]
     return "\n".join([*(path.read_text() for path in files), *lines])
+
+
+def test_settings_keep_the_token_to_themselves() -> None:
+    """QCHAT_TOKEN is not among what agents may inherit, and is not shown with the settings."""
+    settings = Settings.from_env({"QCHAT_TOKEN": OPERATOR, "PATH": "/bin"})
+    assert settings.token == OPERATOR
+    assert dict(settings.inherited) == {"PATH": "/bin"}
+    assert OPERATOR not in f"{settings!r}{in_force(settings)}"
 
 
 async def test_what_is_on_disk_lets_nobody_in(tmp_path: Path) -> None:
