@@ -15,6 +15,7 @@ from qchat.adapters.tokens import TokensError
 from qchat.app import create_app
 from qchat.context import Context
 from qchat.settings import Settings
+from qchat.web.openai_wire import SESSION_HEADER
 from qchat.web.routes import add_routes
 from tests.conftest import StartService
 from tests.harness import Client, environment, server
@@ -25,10 +26,14 @@ NOBODY = "550e8400-e29b-41d4-a716-446655440000"
 Start = Callable[..., Awaitable[tuple[Client, Context]]]
 WITHOUT_SESSION = {
     *("/", "/ui/{name}", "/health", "/livez", "/readyz", "/metrics", f"{API}/openapi.json", f"{API}/docs"),
-    *(f"{API}/login", f"{API}/logout", f"{API}/sessions"),
+    *(f"{API}/login", f"{API}/logout", f"{API}/sessions", "/v1/models", "/v1/models/{model}"),
 }
 """Routes that name no session; the lists of sessions have a test of their own."""
-IN_THE_BODY = {("POST", f"{API}/chat"), ("POST", f"{API}/chat/stream"), ("GET", f"{API}/chat/stream")}
+ELSEWHERE = {
+    *(("POST", f"{API}/chat"), ("POST", f"{API}/chat/stream"), ("GET", f"{API}/chat/stream")),
+    ("POST", "/v1/chat/completions"),
+}
+"""Routes that take the session from a body, a query or a header."""
 
 
 @pytest.fixture
@@ -84,7 +89,7 @@ async def test_every_route_knows_the_owner(start: Start, tokens: Tokens) -> None
     for method, route in routes():
         if route in WITHOUT_SESSION:
             continue
-        named = "{session_id}" in route or (method, route) in IN_THE_BODY
+        named = "{session_id}" in route or (method, route) in ELSEWHERE
         assert named, f"{method} {route} is new: has it a session, and how does it say which?"
         theirs, none = [
             await ask(client, method, route, session_id, tokens.bearer("bob"))
@@ -101,7 +106,9 @@ async def ask(
     client: Client, method: str, route: str, session: str, headers: dict[str, str]
 ) -> tuple[int, str]:
     path = route.format(session_id=session, turn=1, path="x")
-    json = {"message": "x", "session_id": session} if method in ("POST", "PATCH", "PUT") else None
+    body = {"message": "x", "session_id": session, "messages": [{"role": "user", "content": "x"}]}
+    json = body if method in ("POST", "PATCH", "PUT") else None
+    headers = {**headers, SESSION_HEADER: session}
     query = "" if "{session_id}" in route else f"?session_id={session}&message=x"
     async with client.http.request(method, client.url + path + query, json=json, headers=headers) as response:
         return response.status, await response.text()
