@@ -20,7 +20,6 @@ ACTIONS = {
     ("GET", "/api/v1/chat/stream"): "prompt",
     ("POST", "/v1/chat/completions"): "prompt",
     ("POST", f"{SESSION}/turns"): "prompt",
-    ("POST", "/v1/chat/completions"): "prompt",
     ("POST", SESSION + "/turns/{turn}/cancel"): "cancel",
     ("GET", SESSION + "/turns/{turn}/output"): "download",
     ("GET", f"{SESSION}/archive"): "download",

@@ -23,10 +23,12 @@ WILDCARDS = {"0.0.0.0", "::"}
 PREFETCH_HEADERS = ("Sec-Purpose", "Purpose", "X-Moz")
 CORS_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 CORS_REQUEST_HEADERS = (
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Range, X-Session-Id,"
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Range,"
     " X-Session-Id"
 )
-CORS_RESPONSE_HEADERS = "Accept-Ranges, Content-Disposition, Content-Range, ETag, Retry-After, WWW-Authenticate, X-Session-Id, X-Session-Id"
+CORS_RESPONSE_HEADERS = (
+    "Accept-Ranges, Content-Disposition, Content-Range, ETag, Retry-After, WWW-Authenticate, X-Session-Id"
+)
 LISTED = web.RequestKey("listed", str)
 """The origin on the operator's list that a request comes from; not there for the service's own page."""
 
