@@ -142,7 +142,8 @@ function spoken(turn: Turn): string {
   const ending = turn.ending.value;
   if (ending?.code) return describe(ending.code, ending.error ?? "");
   if (turn.state.value === "cancelled") return t("cancelled");
-  const text = turn.answer.replace(/[`*_#>|]/g, "");
+  // Of links their texts.
+  const text = turn.answer.replace(/\[([^\]]*)\]\([^)\s]*\)/g, "$1").replace(/[`*_#>|]/g, "");
   return t("answerReady", { text: text.length > 300 ? `${text.slice(0, 300)}…` : text });
 }
 
