@@ -14,6 +14,8 @@ from qchat.adapters.workspace import Usage
 
 SHARE = 0.05
 """Of a core, for each turn that is watched."""
+PER_SECOND = 50
+"""Counts of all turns together, at most."""
 
 
 @frozen(kw_only=True)
@@ -35,6 +37,7 @@ class Quotas:
     quota: Quota
     pause: float = 1.0
     """Seconds between two counts, at least."""
+    _watched: int = 0
     _one: asyncio.Semaphore = field(factory=lambda: asyncio.Semaphore(1))
 
     async def exceeded(self, measure: Callable[[int], Usage]) -> Usage:
@@ -42,11 +45,15 @@ class Quotas:
 
         ``measure`` counts, in a thread, up to the number of entries that it is given.
         """
-        while True:
-            async with self._one:
-                began = time.monotonic()
-                usage = await asyncio.to_thread(measure, self.quota.entries + 1)
-                took = time.monotonic() - began
-            if self.quota.exceeded_by(usage):
-                return usage
-            await asyncio.sleep(max(self.pause, took / SHARE))
+        self._watched += 1
+        try:
+            while True:
+                async with self._one:
+                    began = time.monotonic()
+                    usage = await asyncio.to_thread(measure, self.quota.entries + 1)
+                    took = time.monotonic() - began
+                if self.quota.exceeded_by(usage):
+                    return usage
+                await asyncio.sleep(max(self.pause, took / SHARE, self._watched / PER_SECOND))
+        finally:
+            self._watched -= 1

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 from attrs import define, field
@@ -20,6 +21,8 @@ class Transcript:
     size: int = 0
     _hash: "hashlib._Hash" = field(factory=hashlib.sha256)
     _synced: int = 0
+    _open: threading.Lock = field(factory=threading.Lock)
+    """Held while the descriptor is used in a thread: its number must not become another file's meanwhile."""
 
     @classmethod
     def create(cls, path: Path) -> "Transcript":
@@ -47,13 +50,18 @@ class Transcript:
         return self._synced < self.size
 
     def sync(self) -> None:
-        """Bring it to the disk; for a thread."""
-        size = self.size
-        os.fdatasync(self.fd)
-        self._synced = size
+        """Bring it to the disk, unless it is closed; for a thread."""
+        with self._open:
+            if self.fd >= 0:
+                size = self.size
+                os.fdatasync(self.fd)
+                self._synced = size
 
     def close(self) -> None:
-        os.close(self.fd)
+        """Close it, once it is not being synced; for a thread."""
+        with self._open:
+            os.close(self.fd)
+            self.fd = -1
 
 
 @define(eq=False)

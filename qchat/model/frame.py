@@ -32,6 +32,10 @@ from qchat.model.turn import Ending, Turn
 PING = b"event: ping\ndata: {}\n\n"
 """A heartbeat that scripts can see; a comment would be invisible to them."""
 
+LONG = 2048
+_ESCAPES = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\t", "\\t"))
+_RARE = [character for character in map(chr, range(0x20)) if character not in "\n\t"]
+
 
 @frozen
 class Framer:
@@ -43,7 +47,7 @@ class Framer:
         """A piece of the answer, a step of a tool, a notice."""
         position = f"{turn}-{end}-{nth}" if nth else f"{turn}-{end}"
         if isinstance(event, Text):  # the frame that there are thousands of: ChunkData, written by hand
-            text = encode_basestring(event.text)
+            text = quoted(event.text)
             data = f'{{"type": "chunk", "turn": {turn}, "message": {text}}}'
             return f"id: {position}\ndata: {data}\n\n".encode()
         if isinstance(event, Notice):
@@ -132,6 +136,20 @@ def exit_facts(ending: Ending) -> dict[str, int | None]:
     code = ending.exit
     killed = code is not None and code < 0
     return {"exit_code": None if killed else code, "signal": -code if killed and code else None}
+
+
+def quoted(text: str) -> str:
+    """``text`` as a string of JSON, with nothing escaped that need not be.
+
+    Long texts are searched for what has to be escaped, which goes many times as fast as looking at
+    every character, and long texts seldom have much of it.
+    """
+    if len(text) < LONG or any(character in text for character in _RARE):
+        return encode_basestring(text)
+    for character, escape in _ESCAPES:
+        if character in text:
+            text = text.replace(character, escape)
+    return f'"{text}"'
 
 
 def _tool(turn: int, tool: Tool) -> ToolData:

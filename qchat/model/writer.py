@@ -75,7 +75,8 @@ class Writer:
 
     def _follow(self, text: str) -> None:
         """Keep track of the lines of what is written."""
-        if "```" in text or "~~~" in text:
+        # A single character is found many times as fast as three.
+        if ("`" in text and "```" in text) or ("~" in text and "~~~" in text):
             for line in text.split("\n")[:-1]:
                 self.head = (self.head + line)[:_HEAD]
                 self._end_line()

@@ -5,10 +5,10 @@ and looks again. Replay and live are one path: from the transcript up to a frame
 turn's window, from there on in the window, and back to the transcript for whoever falls behind.
 """
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from attrs import define, field
@@ -17,10 +17,12 @@ from qchat.errors import Overloaded, ValidationError
 from qchat.model.event import Position
 from qchat.model.frame import PING, Framer
 from qchat.model.turn import Turn
-from qchat.service.channel import Channel
+from qchat.service.channel import Channel, Waiter
 from qchat.service.tail import Checkpoints, Place, Tail, replay
 
 MAX_CACHED_CHECKPOINTS = 64
+Push = Callable[[bytes], bool]
+"""Takes a batch of frames at once, or says no."""
 
 
 @define(eq=False, kw_only=True)
@@ -145,7 +147,9 @@ class Feed:
             channel.readers -= 1
             self._drop(session_id)
 
-    async def session(self, session_id: str, after: Position | None) -> AsyncGenerator[bytes]:
+    async def session(
+        self, session_id: str, after: Position | None, push: Push | None = None
+    ) -> AsyncGenerator[bytes]:
         """Batches of frames of a whole session behind ``after``, turn by turn, until it is deleted."""
         channel = self.channel(session_id)
         number = after.turn if after else 1
@@ -154,7 +158,7 @@ class Feed:
             if turn is not None:
                 if after is None:
                     yield self.framer.begin(turn)
-                async with aclosing(self.turn(session_id, after or Position(number, 0))) as batches:
+                async with aclosing(self.turn(session_id, after or Position(number, 0), push)) as batches:
                     async for batch in batches:
                         yield batch
                 number, after = number + 1, None
@@ -165,20 +169,26 @@ class Feed:
             if turn is None and not await channel.changed(self.heartbeat):
                 yield PING
 
-    async def turn(self, session_id: str, after: Position) -> AsyncGenerator[bytes]:
-        """Batches of frames of one turn behind ``after``, up to its terminal event."""
+    async def turn(self, session_id: str, after: Position, push: Push | None = None) -> AsyncGenerator[bytes]:
+        """Batches of frames of one turn behind ``after``, up to its terminal event.
+
+        What the turn writes while its reader waits for it goes to ``push``, which says whether it took
+        it: so a frame reaches a reader that keeps up without a change of tasks, which costs more than
+        the frame. What it does not take is yielded.
+        """
         channel = self.channel(session_id)
         reader = _Reader(self, channel, session_id, after.turn, (after.offset, after.nth))
-        while True:
-            for batch in reader.ready():
-                yield batch
-            if reader.done:
-                return
-            if channel.deleted or self.closing:
-                yield self._farewell(channel, session_id)
-                return
-            if not await channel.changed(self.heartbeat):
-                yield PING
+        with closing(Waiter(channel, self.heartbeat, push and partial(reader.push, push))) as waiter:
+            while True:
+                for batch in reader.ready():
+                    yield batch
+                if reader.done:
+                    return
+                if channel.deleted or self.closing:
+                    yield self._farewell(channel, session_id)
+                    return
+                if not await waiter.changed():
+                    yield PING
 
     def notice(self, session_id: str, number: int) -> bytes | None:
         """What a reader should know before a turn begins: that the agent has forgotten the one before."""
@@ -210,7 +220,9 @@ class Feed:
     def _remember(self, turn: Turn, checkpoints: Checkpoints | None) -> Checkpoints:
         """The checkpoints of a turn that has ended; those of the turns read last are kept."""
         key = (turn.session_id, turn.number)
-        found = checkpoints or self._checkpoints.pop(key, None) or Checkpoints.of(turn)
+        found = checkpoints or self._checkpoints.pop(key, None)
+        if found is None:
+            found = Checkpoints.kept(turn, self.transcript(*key))
         self._checkpoints[key] = found
         while len(self._checkpoints) > MAX_CACHED_CHECKPOINTS:
             self._checkpoints.popitem(last=False)
@@ -268,6 +280,20 @@ class _Reader:
             self._queued = queued
             self._told = True
             yield self.feed.framer.queued(self.number, queued) if queued else b""
+
+    def push(self, push: Push) -> bool:
+        """Hand on what the running turn has written; false when there is something else to be done."""
+        tail = self._tail
+        if tail is None or tail.ended or self.channel.deleted or self.feed.closing:
+            return False
+        index = tail.index_after(self.place)
+        if index is None or index == tail.end:
+            return False
+        batch, place = tail.since(index)
+        if push(batch):
+            self.place = place
+            return True
+        return False
 
     def _from_window(self, tail: Tail) -> Iterator[bytes]:
         while True:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from attrs import define, field
 
+from qchat.adapters import checkpoints as files
 from qchat.model.event import Text, Tool
 from qchat.model.frame import Framer
 from qchat.model.numbered import Numbered, NumberedEvent
@@ -24,24 +25,36 @@ CHECKPOINT_BYTES = 1024 * 1024
 class Checkpoints:
     """States of a turn's parser, about one a MiB, so that no resume parses a long transcript again."""
 
-    _states: list[Numbered]
+    states: list[Numbered]
+    """The first is that at the beginning; each is behind the one before."""
 
     @classmethod
     def of(cls, turn: Turn) -> "Checkpoints":
         return cls([Numbered.create(turn.form, turn.output)])
 
+    @classmethod
+    def kept(cls, turn: Turn, transcript: Path) -> "Checkpoints":
+        """Those that were saved when a long turn ended, if they were."""
+        long = turn.ending is not None and turn.ending.bytes > CHECKPOINT_BYTES
+        states = files.load(transcript) if long else None
+        return cls(states) if states else cls.of(turn)
+
+    def save(self, transcript: Path) -> None:
+        """Keep them beside the transcript of a turn that has ended; for a thread."""
+        files.save(transcript, tuple(self.states))
+
     def offer(self, parser: Numbered) -> None:
         """Remember a state, if the last one is far enough behind."""
-        if parser.consumed - self._states[-1].consumed >= CHECKPOINT_BYTES:
-            self._states.append(parser.fork())
+        if parser.consumed - self.states[-1].consumed >= CHECKPOINT_BYTES:
+            self.states.append(parser.fork())
 
     def before(self, offset: int) -> Numbered:
         """A parser of its own that has consumed less than ``offset`` bytes, or none.
 
         One that has consumed all of them has given the events of the last byte away.
         """
-        index = bisect_left(self._states, offset, key=lambda state: state.consumed) - 1
-        return self._states[max(index, 0)].fork()
+        index = bisect_left(self.states, offset, key=lambda state: state.consumed) - 1
+        return self.states[max(index, 0)].fork()
 
 
 @define(eq=False)

@@ -225,6 +225,8 @@ class Turns:
             watching.cancel()
             # After the ending is known and told: the exit is not made to wait for the disk.
             self._own(_sync_and_close(transcript))
+            if len(run.tail.checkpoints.states) > 1:
+                self._own(asyncio.to_thread(run.tail.checkpoints.save, path))
 
     async def _watch_quota(self, run: Run) -> None:
         with suppress(WorkspaceError, OSError, QchatError):  # the workspace has vanished meanwhile
@@ -328,9 +330,9 @@ class Turns:
         """Bring what running turns have written to the disk, for as long as the service lives."""
         while True:
             await asyncio.sleep(SYNC_SECONDS)
-            for run in list(self._runs.values()):
-                if run is not None and run.transcript.dirty:
-                    await asyncio.to_thread(run.transcript.sync)
+            dirty = [run.transcript for run in self._runs.values() if run and run.transcript.dirty]
+            if dirty:
+                await asyncio.to_thread(_sync, dirty)
 
     async def close(self) -> None:
         """Give running turns their time of grace, then end them; queued ones wait for the next start."""
@@ -355,11 +357,16 @@ class Turns:
                 run.hurry()
 
 
+def _sync(transcripts: list[Transcript]) -> None:
+    """Bring transcripts to the disk; for one thread: changing to it costs more than what it does."""
+    for transcript in transcripts:
+        try:
+            transcript.sync()
+        except OSError as error:
+            log.error("transcript not synced", error=str(error))
+
+
 async def _sync_and_close(transcript: Transcript) -> None:
-    try:
-        if transcript.dirty:
-            await asyncio.to_thread(transcript.sync)
-    except OSError as error:
-        log.error("transcript not synced", error=str(error))
-    finally:
-        transcript.close()
+    if transcript.dirty:
+        await asyncio.to_thread(_sync, [transcript])
+    await asyncio.to_thread(transcript.close)

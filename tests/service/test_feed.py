@@ -116,12 +116,29 @@ class Resume(RuleBasedStateMachine):
             file.write(data)
         self.tail.feed(data)
 
+    @precondition(lambda self: self.readers)
+    @rule(which=st.integers(0, 5), takes=st.booleans())
+    def push(self, which: int, takes: bool) -> None:
+        """Wake a reader that waits; its connection takes what it is handed, or is busy."""
+        state = self.readers[which % len(self.readers)]
+        if state.reader is None or state.batches is not None:
+            return
+
+        def take(batch: bytes) -> bool:
+            if takes:
+                self.take(state, batch)
+            return takes
+
+        assert takes or not state.reader.push(take)
+        state.reader.push(take)
+
     @precondition(lambda self: not self.turn.finished)
     @rule()
     def end(self) -> None:
         self.tail.close()
         ending = Ending(reason="completed", ended=1.0, exit=0, bytes=self.path.stat().st_size)
         self.turn = evolve(self.turn, state="completed", ending=ending)
+        self.tail.checkpoints.save(self.path)
         self.feed.finish(self.turn)
 
     @precondition(lambda self: self.turn.finished)

@@ -1,5 +1,6 @@
 """The drop-in chat: a prompt in, an answer out, whole or as a stream."""
 
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -146,6 +147,6 @@ async def _stream(request: web.Request, turn: Turn, position: Position | None) -
         return await stream(
             request,
             ctx.settings,
-            ctx.feed.turn(turn.session_id, position or Position(turn.number, 0)),
+            partial(ctx.feed.turn, turn.session_id, position or Position(turn.number, 0)),
             head=head + ctx.framer.session(turn.session_id, turn.number),
         )

@@ -76,8 +76,8 @@ async def complete(request: web.Request) -> web.StreamResponse:
     audit_prompt(request, turn, new=new, creates=asked.session_id is None)
     with ctx.feed.stream(turn.session_id):
         if asked.stream:
-            batches = _chunks(ctx, turn, asked)
-            return await stream(request, ctx.settings, batches, headers={SESSION_HEADER: turn.session_id})
+            headers = {SESSION_HEADER: turn.session_id}
+            return await stream(request, ctx.settings, lambda _: _chunks(ctx, turn, asked), headers=headers)
         turn = await ctx.turns.wait(turn.session_id, turn.number)
     return await _whole(ctx, turn)
 

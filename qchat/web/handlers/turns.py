@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from functools import partial
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -127,7 +128,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         return await stream(
             request,
             ctx.settings,
-            ctx.feed.turn(turn.session_id, position or Position(turn.number, 0)),
+            partial(ctx.feed.turn, turn.session_id, position or Position(turn.number, 0)),
             head=b"" if position else ctx.framer.prime(turn.number),
             named_pings=True,
         )
@@ -143,7 +144,7 @@ async def session_events(request: web.Request) -> web.StreamResponse:
     if position is not None:
         await ctx.feed.check(session_id, position)
     with ctx.feed.stream(session_id):
-        batches = ctx.feed.session(session_id, position)
+        batches = partial(ctx.feed.session, session_id, position)
         return await stream(request, ctx.settings, batches, named_pings=True)
 
 

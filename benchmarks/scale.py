@@ -1,0 +1,299 @@
+"""The rows about size: long transcripts, many sessions and files, long histories; and what runs beside it."""
+
+import os
+import shutil
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from benchmarks.load import Client, call, request
+from benchmarks.measure import WARM_UP, Bench, counted, latencies, spread
+from benchmarks.plot import lines
+from benchmarks.serving import Server, serving
+
+MB = 1_000_000
+BLOCK = 65536
+Work = Callable[[Callable[[], None]], object]
+"""Does something large; calls its argument when it begins to."""
+BESIDE = (20, 50)
+"""Streams, and chunks a second of each, whose latency is watched while something large goes on."""
+
+
+def fetch(
+    port: int, path: str, method: str = "GET", body: object = None, headers: str = ""
+) -> tuple[int, float]:
+    """(bytes, seconds) of a whole response, read as fast as it comes."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        began, total = time.monotonic(), 0
+        sock.sendall(request(port, method, path, body, f"Connection: close\r\n{headers}"))
+        room = bytearray(1 << 20)
+        head = sock.recv(1 << 16)
+        assert b" 20" in head.split(b"\r\n", 1)[0], head
+        while got := sock.recv_into(room):
+            total += got
+        return total + len(head), time.monotonic() - began
+
+
+def long_transcript(bench: Bench) -> None:
+    """A transcript of 100 MB: as a file, as events, from anywhere, and what others notice of it."""
+    blocks = bench.scaled(1526, 64)
+    size = blocks * BLOCK
+    base = bench.directory / "long"
+    base.mkdir()
+    with bench.servers("floor") as servers, serving("qchat", bench.program, base) as own:
+        floor = servers["floor"]
+        events = own.turn(own.session(), blocks, 0, BLOCK)
+        fetch(own.port, events)
+        output = events.replace("/events", "/output")
+        raw, replayed, live = [], [], []
+        for _ in range(bench.rounds):
+            raw.append(_speed(*fetch(own.port, output)))
+            client = Client()
+            stream = client.open(floor.port, floor.prompt(blocks, 0, BLOCK))
+            client.read_all()
+            client.close()
+            live.append(size / MB / ((stream.ended - stream.first) / 1e9))
+            replayed.append(size / MB / fetch(own.port, events)[1])
+        times = [one / other for one, other in zip(replayed, live, strict=True)]
+        bench.add(
+            "100 MB transcript, /output", "200 MB/s", f"{spread(raw, 0)} MB/s", statistics.median(raw) >= 200
+        )
+        bench.add(
+            "100 MB transcript as events",
+            "0.5 x the floor",
+            f"{spread(times, 2)} x: {spread(replayed, 0)} MB/s, floor {spread(live, 0)}",
+            statistics.median(times) >= 0.5,
+            "the encoding of the frames, the client's reading",
+        )
+        quiet, busy = _beside(bench, own, _at_once(lambda: fetch(own.port, events)))
+        bench.add(
+            "p99 of other streams while it is replayed",
+            "2 x",
+            f"{busy / quiet:.1f} x ({quiet:.2f} -> {busy:.2f} ms)",
+            busy <= 2 * quiet,
+            "slices of 64 KiB that the loop is busy with",
+        )
+        before = _resumes(own.port, events, size)
+    with serving("qchat", bench.program, base) as again:
+        after = _resumes(again.port, events, size)
+    shutil.rmtree(base)
+    bench.add(
+        "a resume anywhere in it, slowest of 50; and after a restart",
+        "50 ms",
+        f"{max(before):.1f} ms; {max(after):.1f} ms"
+        f" (p50 {statistics.median(before):.1f}; {statistics.median(after):.1f})",
+        max(before + after) <= 50,
+        "parsing from the checkpoint before it, 1 MiB at most",
+    )
+
+
+def _speed(count: int, seconds: float) -> float:
+    return count / MB / seconds
+
+
+def _resumes(port: int, events: str, size: int) -> list[float]:
+    """Milliseconds until the first frame, from places spread over the transcript, the last first."""
+    found = []
+    for number in range(50, 0, -1):
+        client = Client()
+        place = size * number // 51 + 7
+        stream = client.open(port, request(port, "GET", f"{events}?after=1-{place}"))
+        client.read(lambda stream=stream: b"data: " in stream.tail, 30)  # type: ignore[misc]
+        found.append((time.monotonic_ns() - stream.sent) / 1e6)
+        client.close()
+    return found
+
+
+def _beside(bench: Bench, server: Server, work: Work) -> tuple[float, float]:
+    """p99 in ms of streams when nothing else goes on, and while ``work`` is done in a thread."""
+    streams, rate = (bench.scaled(BESIDE[0], 3), BESIDE[1])
+    turns = [server.turn(server.session(), 1_000_000, rate) for _ in range(streams)]
+    client = Client()
+    done = threading.Event()
+
+    def begin() -> None:
+        for stream in client.streams:
+            stream.latencies = []
+
+    def run() -> None:
+        try:
+            work(begin)
+        finally:
+            done.set()
+
+    try:
+        for events in turns:
+            client.open(server.port, request(server.port, "GET", events))
+        client.read(lambda: all(stream.chunks for stream in client.streams))
+        client.read_for(WARM_UP)
+        _, _, quiet = counted(server, client, bench.scaled(4, 1))
+        worker = threading.Thread(target=run)
+        worker.start()
+        client.read(done.is_set, 300)
+        client.read_for(0.2)
+        worker.join()
+        return quiet, latencies(client)[1]
+    finally:
+        client.close()
+        for events in turns:
+            call(server.port, "POST", events.replace("/events", "/cancel"))
+
+
+def _at_once(work: Callable[[], object]) -> Work:
+    def run(begin: Callable[[], None]) -> None:
+        begin()
+        work()
+
+    return run
+
+
+def crowd(bench: Bench) -> None:
+    """10,000 sessions and 1,000 idle readers; and a start with all that."""
+    sessions, readers = bench.scaled(10_000, 50), bench.scaled(1000, 10)
+    seconds = bench.scaled(20, 2)
+    base = bench.directory / "crowd"
+    base.mkdir()
+    with serving("qchat", bench.program, base) as server:
+        found = make_sessions(server, sessions)
+        client = Client()
+        for session in found[:readers]:
+            client.open(server.port, request(server.port, "GET", f"/api/v1/sessions/{session}/events"))
+        client.read_for(2)
+        before = server.cpu()
+        client.read_for(seconds)
+        used = (server.cpu() - before) / seconds * 100
+        memory = server.resident()
+        client.close()
+    bench.add(
+        f"{readers} idle EventSources and {sessions} sessions",
+        "150 MB, 1 % CPU",
+        f"{memory:.0f} MB resident, {used:.2f} % CPU",
+        memory <= 150 and used < 1,
+        "heartbeats every 15 s",
+    )
+    times = []
+    for _ in range(bench.rounds):
+        with serving("qchat", bench.program, base) as server:
+            times.append(server.seconds)
+    bench.add(
+        f"start with {sessions} sessions on disk",
+        "1 s to listening",
+        f"{spread(times, 2)} s",
+        statistics.median(times) < 1,
+        "Python and its imports; the names of the directories are compared with the rows",
+    )
+
+
+def make_sessions(server: Server, count: int) -> list[str]:
+    with ThreadPoolExecutor(16) as pool:
+        return list(pool.map(lambda _: server.session(), range(count)))
+
+
+def beside(bench: Bench) -> None:
+    """What streams notice of a large listing, a sweep, an upload, an archive."""
+    files, directories = bench.scaled(100_000, 200), bench.scaled(10_000, 20)
+    megabytes = bench.scaled(1024, 4)
+    base = bench.directory / "beside"
+    base.mkdir()
+    more = {"SESSION_EXPIRY": "60", "QCHAT_SESSION_FILES": "1000000"}
+    with serving("qchat", bench.program, base, **more) as server:
+        make_sessions(server, directories)
+        session = server.session()
+        call(server.port, "PATCH", f"/api/v1/sessions/{session}", {"pinned": True})
+        workspace = base / "sessions" / session
+        for number in range(files):
+            if number % 1000 == 0:
+                place = workspace / f"d{number // 1000}"
+                place.mkdir()
+            (place / f"f{number}").touch()
+        path = f"/api/v1/sessions/{session}"
+        port = server.port
+        works = {
+            f"a sweep of {directories} directories": partial(_swept, base),
+            f"a listing of {files} files": _at_once(lambda: fetch(port, f"{path}/files")),
+            f"an upload of {megabytes} MB": _at_once(lambda: _upload(port, f"{path}/files/large", megabytes)),
+            "an archive of all that": _at_once(lambda: fetch(port, f"{path}/archive")),
+        }
+        for what, work in works.items():
+            quiet, busy = _beside(bench, server, work)
+            bench.add(
+                f"p99 of streams beside {what}",
+                "2 x",
+                f"{busy / quiet:.1f} x ({quiet:.2f} -> {busy:.2f} ms)",
+                busy <= 2 * quiet,
+                "threads and the loop share one interpreter",
+            )
+
+
+def _upload(port: int, path: str, megabytes: int) -> None:
+    block = bytes(1 << 20)
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        head = f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {megabytes << 20}\r\n\r\n"
+        sock.sendall(head.encode())
+        for _ in range(megabytes):
+            sock.sendall(block)
+        assert b" 20" in sock.recv(4096).split(b"\r\n", 1)[0]
+
+
+def _swept(base: Path, begin: Callable[[], None]) -> None:
+    """Wait until the sessions that nobody uses expire, and until their directories are gone."""
+    base = base / "sessions"
+    deadline = time.monotonic() + 200
+    before = len(os.listdir(base))
+    while len(os.listdir(base)) >= before:
+        time.sleep(0.2)
+    begin()
+    while len(os.listdir(base)) > BESIDE[0] + 5 or os.listdir(base / ".qchat" / "trash"):
+        if time.monotonic() > deadline:
+            raise TimeoutError("not swept")
+        time.sleep(0.2)
+
+
+def cost_against_size(bench: Bench) -> None:
+    """Processor time of one short turn, with more and more turns before it, and sessions around it."""
+    tries = bench.scaled(20, 2)
+    curves: dict[str, list[tuple[float, float]]] = {"past turns": [], "sessions": []}
+    with bench.servers("qchat") as servers:
+        server = servers["qchat"]
+        session, past = server.session(), 0
+        for wanted in (1, 10, 100, bench.scaled(1000, 100)):
+            while past < wanted:
+                _short_turn(server, session)
+                past += 1
+            curves["past turns"].append((wanted, _cost(server, session, tries)))
+            past += tries
+        count = 1
+        for wanted in (10, 100, 1000, bench.scaled(10_000, 1000)):
+            make_sessions(server, wanted - count)
+            count = wanted
+            curves["sessions"].append((wanted, _cost(server, server.session(), tries)))
+    for name, curve in curves.items():
+        least, most = min(cost for _, cost in curve), max(cost for _, cost in curve)
+        bench.add(
+            f"cost of a turn against {name}, {curve[0][0]:g} to {curve[-1][0]:g}",
+            "flat",
+            "; ".join(f"{size:g}: {cost:.1f} ms" for size, cost in curve),
+            most <= 1.3 * least,
+        )
+    bench.plots["size"] = lines("Server CPU of one short turn", "ms", "how many there are", curves)
+
+
+def _short_turn(server: Server, session: str) -> None:
+    client = Client()
+    body = {"message": "1 0 64", "session_id": session}
+    client.open(server.port, request(server.port, "POST", "/api/v1/chat/stream", body))
+    client.read_all()
+    client.close()
+
+
+def _cost(server: Server, session: str, tries: int) -> float:
+    """Milliseconds a turn; the helpers' time is out of account, for theirs are gone when it ends."""
+    before = server.own_cpu()
+    for _ in range(tries):
+        _short_turn(server, session)
+    return (server.own_cpu() - before) / tries * 1e3
