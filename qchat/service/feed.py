@@ -5,6 +5,7 @@ and looks again. Replay and live are one path: from the transcript up to a frame
 turn's window, from there on in the window, and back to the transcript for whoever falls behind.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, closing, contextmanager
