@@ -1,5 +1,6 @@
 """What deploy/ has is well-formed: looked at by the tools of those who read it."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from qchat.settings import variables
+from qchat.settings import Settings, variables
 from tests.harness import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -34,6 +35,28 @@ def test_unit(tmp_path: Path) -> None:
     )
     assert run("systemd-analyze", "verify", unit) == ""
     run("systemd-analyze", "security", "--offline=true", "--threshold=50", unit)
+
+
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="needs caddy")
+def test_caddyfile(tmp_path: Path) -> None:
+    """Caddy understands every word of its file."""
+    env = {**os.environ, "HOME": str(tmp_path)}  # where it keeps what it made
+    command: list[str | Path] = [
+        "caddy",
+        "validate",
+        "--adapter",
+        "caddyfile",
+        "--config",
+        DEPLOY / "Caddyfile",
+    ]
+    assert subprocess.run(command, capture_output=True, env=env, check=False).returncode == 0
+
+
+def test_whole_answers_are_waited_for() -> None:
+    """nginx waits for a whole answer for longer than a turn may take."""
+    seconds = re.search(r"proxy_read_timeout (\d+)s", (DEPLOY / "nginx.conf").read_text())
+    assert seconds is not None
+    assert int(seconds[1]) > Settings().qcli_timeout
 
 
 def test_variables() -> None:

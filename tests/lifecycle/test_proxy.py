@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+import qchat.client
 from tests.harness import ROOT, Client, Frame, answer, bash, environment, frames, server
 
 API = "/api/v1"
@@ -35,7 +37,7 @@ def configuration(port: int, upstream: int, read_timeout: str) -> str:
     ]
     text = "\n".join(kept).replace("server_name", f"listen 127.0.0.1:{port};\n    server_name")
     text = text.replace("127.0.0.1:8080", f"127.0.0.1:{upstream}")
-    text = text.replace("proxy_read_timeout 60s", f"proxy_read_timeout {read_timeout}")
+    text = text.replace("proxy_read_timeout 660s", f"proxy_read_timeout {read_timeout}")
     return f"""
         daemon off; master_process off; pid nginx.pid; error_log error.log;
         events {{ }}
@@ -98,6 +100,28 @@ async def test_nothing_is_held_back(http: aiohttp.ClientSession, tmp_path: Path,
         assert said.split() == ["one", "two"]
 
 
+async def test_the_proxy_adds_little(http: aiohttp.ClientSession, tmp_path: Path, proxy: Proxy) -> None:
+    """Two readers of one turn, one of them behind the proxy, see its events at about the same time."""
+    async with (
+        server(environment(tmp_path / "sessions"), tmp_path / "log") as running,
+        proxy(int(running.url.rpartition(":")[2])) as url,
+    ):
+        client = Client(http, running.url)
+        turn = await client.turn(await client.session(), "flood 3000 0.01")
+
+        async def arrivals(base: str) -> dict[str, float]:
+            async with http.get(base + turn["events_url"]) as response:
+                return {frame.id: time.monotonic() async for frame in frames(response)}
+
+        direct, proxied = await asyncio.gather(arrivals(running.url), arrivals(url))
+        added = sorted(proxied[one] - direct[one] for one in direct.keys() & proxied.keys())
+        assert len(added) > 50
+        print(
+            f"added by the proxy: p50 {added[len(added) // 2]:.4f} s, p99 {added[-len(added) // 100]:.4f} s"
+        )
+        assert added[len(added) // 2] < 0.05
+
+
 async def test_silence_is_not_cut(http: aiohttp.ClientSession, tmp_path: Path, proxy: Proxy) -> None:
     """Heartbeats keep a stream open for longer than the proxy waits for one byte."""
     env = environment(tmp_path / "sessions", QCHAT_HEARTBEAT="1")
@@ -111,7 +135,8 @@ async def test_silence_is_not_cut(http: aiohttp.ClientSession, tmp_path: Path, p
 
 
 async def test_restart_behind_a_proxy(http: aiohttp.ClientSession, tmp_path: Path, proxy: Proxy) -> None:
-    """While the service restarts the proxy answers 502; a reader that comes again continues at the byte."""
+    """While the service restarts the proxy answers 502; a reader that comes again continues at the byte,
+    and the client for Python does so by itself."""
     port = free_port()
     env = environment(tmp_path / "sessions", PORT=str(port))
     async with proxy(port) as url:
@@ -123,8 +148,10 @@ async def test_restart_behind_a_proxy(http: aiohttp.ClientSession, tmp_path: Pat
                 async for frame in frames(response):
                     seen.append(frame)
                     if len(seen) == 20:
-                        running.kill()
                         break
+            events = qchat.client.Client(url, http=http).session(turn["session_id"]).turn(1).events()
+            followed = [await anext(events) for _ in range(20)]
+            running.kill()
         async with http.get(url + turn["events_url"]) as response:
             assert response.status == 502
         async with server(env, tmp_path / "log"):
@@ -133,3 +160,6 @@ async def test_restart_behind_a_proxy(http: aiohttp.ClientSession, tmp_path: Pat
             whole = await client.events(turn["events_url"])
             assert answer(seen) + answer(rest) == answer(whole)
             assert rest[-1].type == "error"
+            followed += [event async for event in events]
+            assert "".join(event.text for event in followed) == answer(whole)
+            assert followed[-1].data == rest[-1].data
