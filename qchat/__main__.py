@@ -5,20 +5,20 @@ import asyncio
 import errno
 import signal
 import sys
-from typing import Any
+from pathlib import Path
 
-import attrs
+import structlog
 from aiohttp import web
 
 import qchat
-from qchat import log
+from qchat import configuration, log
 from qchat.adapters.sandbox import SandboxError
 from qchat.adapters.statedir import AlreadyRunning
 from qchat.adapters.tokens import TokensError
 from qchat.app import create_app
 from qchat.context import CONTEXT
 from qchat.errors import QchatError
-from qchat.settings import Settings, SettingsError, variables
+from qchat.settings import Settings, SettingsError, environment
 from qchat.web.runner import Runner
 
 SHUTDOWN_TIMEOUT = 1.0
@@ -27,29 +27,45 @@ SHUTDOWN_TIMEOUT = 1.0
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; a second signal hurries. Exits 2 for settings, 1 for surroundings."""
-    parser = argparse.ArgumentParser(
-        prog="qchat-server",
-        description="Serve the Amazon Q Developer CLI over HTTP. Settings come from the environment:",
-        epilog="\n".join(map(_help, variables())),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"qchat {qchat.__version__}")
-    parser.parse_args()
+    asked = _arguments()
+    if asked.help_markdown:
+        print(configuration.as_markdown(), end="")
+        return
     try:
-        settings = Settings.from_env()
+        env = environment(asked.env_file)
+        defaults = {"SESSIONS_BASE_DIR": asked.default_base}
+        settings = Settings.from_env({**defaults, **env})
     except SettingsError as error:
         sys.exit(_complaint(error, 2))
+    if asked.check:
+        lines = configuration.report(settings, defaults=defaults, file=env, environ=environment())
+        print(*lines, sep="\n")
+        return
     log.configure(settings)
+    for sentence in configuration.unknown(env):
+        structlog.get_logger().warning(sentence)
     try:
         asyncio.run(serve(settings))
     except (AlreadyRunning, SandboxError, TokensError, QchatError, OSError) as error:
         sys.exit(_complaint(error, 1))
 
 
-def _help(variable: "attrs.Attribute[Any]") -> str:
-    default = variable.default
-    shown = "" if default in (None, "", frozenset()) else f" [{str(default).lower()}]"
-    return f"  {variable.metadata['name']:24} {variable.metadata['meaning']}{shown}"
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="qchat-server",
+        description="Serve the Amazon Q Developer CLI over HTTP.",
+        epilog=f"Settings come from the environment:\n\n{configuration.as_help()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"qchat {qchat.__version__}")
+    parser.add_argument(
+        "--env-file", type=Path, metavar="FILE", help="read settings from NAME=value lines, too"
+    )
+    parser.add_argument("--check", action="store_true", help="print what is in force and why, and exit")
+    parser.add_argument("--help-markdown", action="store_true", help="print the page docs/configuration.md")
+    # For bin/qchat-server: where sessions are when nothing else says so.
+    parser.add_argument("--default-base", default="", help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def _complaint(error: Exception, code: int) -> int:

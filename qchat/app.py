@@ -100,7 +100,12 @@ async def _turns(app: web.Application) -> AsyncIterator[None]:
 
 async def _upkeep(app: web.Application) -> AsyncIterator[None]:
     ctx = app[CONTEXT]
-    works = (ctx.janitor.run(), ctx.janitor.empty_trash(), ctx.turns.sync_transcripts())
+    works = (
+        ctx.janitor.run(),
+        ctx.janitor.empty_trash(),
+        ctx.turns.sync_transcripts(),
+        ctx.metrics.watch_loop(),
+    )
     tasks = [asyncio.create_task(work) for work in works]
     yield
     ctx.janitor.stop()

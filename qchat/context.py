@@ -15,6 +15,7 @@ from qchat.adapters.quota import Quota, Quotas
 from qchat.adapters.schema import MIGRATIONS
 from qchat.adapters.statedir import StateDir
 from qchat.adapters.store import Store
+from qchat.metrics import Metrics
 from qchat.model.buckets import Buckets
 from qchat.model.frame import Framer
 from qchat.service.access import MINUTE, Access
@@ -25,6 +26,7 @@ from qchat.service.history import History
 from qchat.service.idle import IdleClock
 from qchat.service.janitor import Janitor
 from qchat.service.listings import Listings
+from qchat.service.observer import Observers
 from qchat.service.records import Records
 from qchat.service.repeats import Repeats
 from qchat.service.sessions import Sessions
@@ -58,11 +60,15 @@ class Context:
     cleanup: Cleanup
     access: Access
     audit: AuditLog
+    metrics: Metrics
 
     @classmethod
     def build(cls, settings: Settings, state: StateDir, max_turns: int) -> Self:
         """Build the collaborators; nothing is opened or started."""
-        database = Database(state.database, MIGRATIONS, on_full=state.drop_ballast)
+        metrics = Metrics()
+        database = Database(
+            state.database, MIGRATIONS, on_full=state.drop_ballast, on_commit=metrics.commits.observe
+        )
         store = Store(database)
         framer = Framer(settings.lang)
         idle = IdleClock()
@@ -90,6 +96,7 @@ class Context:
             max_turns=min(settings.max_turns, max_turns),
             files=files,
             quotas=Quotas(quota=quota),
+            observer=Observers((metrics,)),
         )
         sessions = Sessions(
             store=store,
@@ -101,8 +108,23 @@ class Context:
             expiry=settings.session_expiry,
             new=Buckets(size=settings.session_rate, seconds=MINUTE) if settings.access_control else None,
         )
+        metrics.watch(
+            gauges={
+                "qchat_turns_running": ("turns that run", lambda: turns.running),
+                "qchat_turns_queued": ("turns that wait", lambda: turns.waiting),
+                "qchat_streams_open": ("event streams that are open", lambda: feed.streams),
+                "qchat_sessions": ("sessions there are", store.count_sessions),
+                "qchat_agent_available": ("1 when an agent CLI answers", lambda: launcher.available),
+            },
+            counters={
+                "qchat_streams_opened": ("event streams that were opened", lambda: feed.opened),
+                "qchat_streams_resumed": ("those that went on behind an id", lambda: feed.resumed),
+            },
+            level=lambda: launcher.sandbox.report.level,
+        )
         return cls(
             settings=settings,
+            metrics=metrics,
             state=state,
             database=database,
             store=store,
@@ -127,6 +149,7 @@ class Context:
                 idle=idle,
                 expiry=settings.session_expiry,
                 cleanup=settings.auto_cleanup_sessions,
+                swept=metrics.swept,
             ),
             cleanup=Cleanup(store=store, state=state, sessions=sessions),
             access=Access.create(settings, Logins(database)),

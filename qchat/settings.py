@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import attrs
 from attrs import field, frozen
+from dotenv import dotenv_values
 
 from qchat.adapters.policy import Mode, Network
 from qchat.environment import SECRETS, choice, command_line, flag, listed, matching, number, setting
@@ -242,12 +243,28 @@ class Settings:
             )
 
 
+def environment(file: Path | None = None) -> dict[str, str]:
+    """The environment, and beneath it what ``file`` sets in lines of ``NAME=value``.
+
+    :raises SettingsError: for a file that cannot be read.
+    """
+    if file is None:
+        return dict(os.environ)
+    try:
+        with open(file, encoding="utf-8") as stream:
+            found = dotenv_values(stream=stream, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"--env-file {file}: {error}") from None
+    return {**{name: value for name, value in found.items() if value is not None}, **os.environ}
+
+
 def in_force(settings: Settings) -> dict[str, str]:
     """What every variable stands for, as it would be written in the environment; secrets are hidden."""
-    return {v.metadata["name"]: _written(v.metadata["name"], getattr(settings, v.name)) for v in variables()}
+    return {v.metadata["name"]: written(v.metadata["name"], getattr(settings, v.name)) for v in variables()}
 
 
-def _written(name: str, value: object) -> str:
+def written(name: str, value: object) -> str:
+    """A value as it would be written in the environment; secrets are hidden."""
     if value is None or value == "":
         return ""
     if name in SECRETS:

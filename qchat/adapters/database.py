@@ -10,6 +10,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,6 +104,8 @@ class Database:
     _thread: threading.Thread = field(init=False)
     on_full: Callable[[], bool] = field(default=lambda: False)
     """Called when the disk is full; true when it made room, and the transaction is worth repeating."""
+    on_commit: Callable[[float], None] = field(default=lambda _: None)
+    """Told how many seconds a transaction took; by the thread that writes."""
 
     @classmethod
     def read_only(cls, path: Path, migrations: Sequence[str]) -> "Database":
@@ -162,7 +165,9 @@ class Database:
                     last = True
                     break
                 group.append(job)
+            begun = time.perf_counter()
             results = self._commit([job.work for job in group])
+            self.on_commit(time.perf_counter() - begun)
             self._deliver(group, results)
             if last:
                 return

@@ -36,6 +36,9 @@ class Feed:
     max_streams: int
     heartbeat: float
     streams: int = 0
+    """Open now."""
+    opened: int = 0
+    resumed: int = 0
     _channels: dict[str, Channel] = field(factory=dict)
     _checkpoints: OrderedDict[tuple[str, int], Checkpoints] = field(factory=OrderedDict)
     closing: bool = False
@@ -131,14 +134,16 @@ class Feed:
         return turn.ending is not None and position.offset > turn.ending.bytes
 
     @contextmanager
-    def stream(self, session_id: str) -> Iterator[None]:
-        """Count a reader, for as long as it reads.
+    def stream(self, session_id: str, *, resumed: bool = False) -> Iterator[None]:
+        """Count a reader, for as long as it reads; ``resumed`` when it was there before.
 
         :raises Overloaded: when too many streams are open.
         """
         if self.streams >= self.max_streams:
             raise Overloaded(limit=self.max_streams)
         self.streams += 1
+        self.opened += 1
+        self.resumed += resumed
         channel = self.channel(session_id)
         channel.readers += 1
         try:

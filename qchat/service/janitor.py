@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+from collections.abc import Callable
 
 import structlog
 from attrs import define, field
@@ -32,6 +33,8 @@ class Janitor:
     idle: IdleClock
     expiry: float
     cleanup: bool
+    swept: Callable[[int], None] = lambda _: None
+    """Told how many sessions a sweep has expired."""
     _stopping: threading.Event = field(factory=threading.Event)
 
     @property
@@ -61,6 +64,7 @@ class Janitor:
             if await self._expire(session):
                 expired.append(session.id)
         self.state.take_ballast()
+        self.swept(len(expired))
         return expired
 
     async def _expire(self, session: Session) -> bool:

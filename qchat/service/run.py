@@ -11,6 +11,7 @@ from qchat.adapters.process import Launch, Process, Spawner, SpawnError, drain
 from qchat.adapters.transcript import Stderr, Transcript
 from qchat.model.outcome import decide
 from qchat.model.turn import Ending, Reason, Turn
+from qchat.service.observer import Observer
 from qchat.service.tail import Tail
 
 StopReason = Literal[
@@ -39,6 +40,7 @@ class Run:
     timeout: float
     max_bytes: int
     publish: Callable[[], None]
+    observer: Observer
     command: bool = False
     """Whether the prompt is a command of the CLI itself."""
     process: Process | None = None
@@ -49,6 +51,7 @@ class Run:
     async def execute(self, spawner: Spawner, launch: Launch) -> Ending:
         """Run the agent to its end. Whatever happens, nothing of it is alive afterwards."""
         loop = asyncio.get_running_loop()
+        begun = time.perf_counter()
         try:
             process = self.process = spawner.spawn(launch, self.prompt)
         except OSError as error:
@@ -63,6 +66,7 @@ class Run:
                 await process.started
             except SpawnError as error:
                 return self._ending(None, str(error))
+            self.observer.spawned(self.turn, time.perf_counter() - begun)
             code = await process.exited
             await process.cleared
             self._finish_reading(process)
@@ -120,6 +124,8 @@ class Run:
             self.transcript.append(data[:room])
         except OSError:
             self.stop("storage_full")
+        if not before:
+            self.observer.first_byte(self.turn)
         self.tail.feed(data[: self.transcript.size - before])
         self.publish()
         if len(data) > room:

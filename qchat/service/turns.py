@@ -28,6 +28,7 @@ from qchat.model.turn import Ending, Turn
 from qchat.service.feed import Feed
 from qchat.service.idle import IdleClock
 from qchat.service.line import Line
+from qchat.service.observer import Observer, Observers
 from qchat.service.records import Records
 from qchat.service.run import Run
 from qchat.service.shielded import all_finished, shielded
@@ -51,6 +52,7 @@ class Turns:
     records: Records
     files: Files
     quotas: Quotas
+    observer: Observer = field(factory=Observers)
     max_turns: int
     """How many may run at once."""
     _runs: dict[str, Run | None] = field(factory=dict)
@@ -125,6 +127,7 @@ class Turns:
             if free and not runs:
                 self._give_place(session_id)
         if new:
+            self.observer.submitted(turn)
             log.info("turn accepted", **turn.names, state=turn.state)
             if runs:
                 self._own(self._run(turn))
@@ -211,6 +214,7 @@ class Turns:
             stderr=Stderr(path.with_suffix(".err")),
             timeout=self.settings.qcli_timeout,
             max_bytes=self.settings.max_output_bytes,
+            observer=self.observer,
             publish=self.feed.channel(turn.session_id).wake,
         )
         watching = asyncio.create_task(self._watch_quota(run))
@@ -251,6 +255,7 @@ class Turns:
         if ended is None:  # the session was deleted meanwhile
             return
         self.feed.finish(ended)
+        self.observer.ended(ended)
         log.info(
             "turn ended",
             session_id=turn.session_id,

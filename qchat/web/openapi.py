@@ -64,13 +64,15 @@ def document(app: web.Application) -> dict[str, Any]:
 @define(eq=False)
 class _Writer:
     schemas: Schemas = field(factory=Schemas)
+    targets: dict[str, set[str]] = field(factory=dict)
+    """Operations that need to know something, and what: the variables of their paths."""
     links: dict[str, dict[str, Any]] = field(factory=dict)
     errors: dict[str, dict[str, Any]] = field(factory=dict)
     """Responses that tell of an error, by status and codes."""
 
     def document(self, app: web.Application) -> dict[str, Any]:
         routes = list(_routes(app))
-        self.links = {name: link for path, _, name, _ in routes if (link := _link(path, name))}
+        self.targets = {name: set(names) for path, _, name, _ in routes if (names := VARIABLE.findall(path))}
         paths: dict[str, dict[str, Any]] = {}
         for path, method, name, handler in routes:
             paths.setdefault(path, {})[method] = self._operation(path, name, handler)
@@ -94,7 +96,7 @@ class _Writer:
             found["parameters"] = parameters
         if told.body is not None:
             found["requestBody"] = {"required": told.body_required, "content": self._content(told.body)}
-        found["responses"] = self._responses(told)
+        found["responses"] = self._responses(path, told)
         return found
 
     def _path_parameters(self, path: str) -> Iterator[dict[str, Any]]:
@@ -107,13 +109,13 @@ class _Writer:
         found = {"name": told.name, "in": told.place, "description": told.meaning, "schema": told.schema}
         return found | ({"required": True} if told.required else {})
 
-    def _responses(self, told: Operation) -> dict[str, Any]:
+    def _responses(self, path: str, told: Operation) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for status, sent in told.answers.items():
             found[str(status)] = {"description": PHRASES[status]}
             if sent is not None:
                 found[str(status)]["content"] = self._content(sent)
-            if links := self._links_from(sent):
+            if links := self._links_from(path, status, sent):
                 found[str(status)]["links"] = links
         for status, group in groupby(sorted(_errors(told)), key=lambda row: row[0]):
             found[str(status)] = self._error(status, [row[1:] for row in group], told.error_body)
@@ -159,16 +161,19 @@ class _Writer:
             "required": ["data"],
         }
 
-    def _links_from(self, sent: Any) -> dict[str, Schema]:
-        """To whatever can be asked with the names that an answer carries."""
-        if not (isinstance(sent, type) and attrs.has(sent)):
-            return {}
-        names = {one.name for one in attrs.fields(sent)}
-        return {
-            name: {"$ref": f"#/components/links/{name}"}
-            for name, link in self.links.items()
-            if link["parameters"].keys() <= names
-        }
+    def _links_from(self, path: str, status: int, sent: Any) -> dict[str, Schema]:
+        """To whatever can be asked with the names that an answer carries, or what was made under a path."""
+        answered = {one.name for one in attrs.fields(sent)} if isinstance(sent, type) else set()
+        asked = set(VARIABLE.findall(path)) if status == 201 else set()
+        found = {}
+        for name, variables in self.targets.items():
+            source = "$response.body#/" if variables <= answered else "$request.path."
+            if variables <= answered or variables <= asked:
+                link = f"{name}_by_{'answer' if variables <= answered else 'path'}"
+                parameters = {one: source + one for one in sorted(variables)}
+                self.links[link] = {"operationId": name, "parameters": parameters}
+                found[link] = {"$ref": f"#/components/links/{link}"}
+        return found
 
 
 def _routes(app: web.Application) -> Iterator[tuple[str, str, str, Any]]:
@@ -184,13 +189,6 @@ def _routes(app: web.Application) -> Iterator[tuple[str, str, str, Any]]:
 
 def _template(resource: web.AbstractResource) -> str:
     return resource.get_info().get("formatter") or resource.canonical
-
-
-def _link(path: str, name: str) -> dict[str, Any] | None:
-    names = VARIABLE.findall(path)
-    if not names or not {*names} <= {"session_id", "turn"}:
-        return None
-    return {"operationId": name, "parameters": {one: f"$response.body#/{one}" for one in names}}
 
 
 def _errors(told: Operation) -> Iterable[tuple[int, str, str]]:

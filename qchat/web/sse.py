@@ -18,6 +18,8 @@ from qchat.settings import Settings
 from qchat.web.access import grant
 from qchat.web.parameters import AFTER_EVENT, LAST_EVENT_ID
 
+ASKED = (LAST_EVENT_ID, AFTER_EVENT)
+"""The ways to say where a reader stands; the first goes before."""
 SMALL = 32 * 1024
 """Bytes that a transport takes without making its writer wait."""
 SEND_BUFFER_BYTES = 256 * 1024
@@ -111,12 +113,14 @@ def asked_position(request: web.Request) -> Position | None:
 
     :raises ValidationError: for one that has not the form of an id.
     """
-    text = LAST_EVENT_ID.text(request) or AFTER_EVENT.text(request)
-    if not text:
-        return None
+    found = [_position(told.name, text) for told in ASKED if (text := told.text(request))]
+    return found[0] if found else None
+
+
+def _position(name: str, text: str) -> Position:
     try:
         return Position.parse(text)
     except ValueError:
         raise ValidationError(
-            f"Last-Event-ID (or after) {text[:100]!r}: it takes an id of this stream, such as 1-0 or 3-1042"
+            f"{name} {text[:100]!r}: it takes an id of this stream, such as 1-0 or 3-1042"
         ) from None

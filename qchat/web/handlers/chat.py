@@ -143,7 +143,7 @@ async def _submit(request: web.Request, asked: ChatRequest, *, repeat: Repeat) -
 async def _stream(request: web.Request, turn: Turn, position: Position | None) -> web.StreamResponse:
     ctx = context(request)
     head = b"" if position else ctx.framer.prime(turn.number)
-    with ctx.feed.stream(turn.session_id):
+    with ctx.feed.stream(turn.session_id, resumed=position is not None):
         return await stream(
             request,
             ctx.settings,

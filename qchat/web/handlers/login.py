@@ -56,9 +56,10 @@ async def create(request: web.Request) -> web.Response:
 @Operation(answers={204: None}, parameters=(EVERYWHERE,))
 async def delete(request: web.Request) -> web.Response:
     """End this login; with ``everywhere=1`` all logins of the principal. Harmless without one."""
+    everywhere = EVERYWHERE.read(request)
     found = request.get(GRANT)
     if found is not None and found.via != "local":
-        await context(request).access.log_out(found, everywhere=EVERYWHERE.read(request))
+        await context(request).access.log_out(found, everywhere=everywhere)
         audit(request, "logout")
     response = web.Response(status=204)
     response.del_cookie(

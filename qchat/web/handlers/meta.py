@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aiohttp import hdrs, web
 from attrs import evolve
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 import qchat
 from qchat.context import context
@@ -81,6 +82,14 @@ async def health(request: web.Request) -> web.Response:
             queued_turns=ctx.turns.waiting,
             open_streams=ctx.feed.streams,
         )
+    )
+
+
+@Operation(answers={200: TEXT})
+async def metrics(request: web.Request) -> web.Response:
+    """Numbers for Prometheus."""
+    return web.Response(
+        body=context(request).metrics.render(), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4}
     )
 
 

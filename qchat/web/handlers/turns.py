@@ -124,7 +124,7 @@ async def events(request: web.Request) -> web.StreamResponse:
         await ctx.feed.check(turn.session_id, position)
         if ctx.feed.seen_whole(turn, position):
             return web.Response(status=204)
-    with ctx.feed.stream(turn.session_id):
+    with ctx.feed.stream(turn.session_id, resumed=position is not None):
         return await stream(
             request,
             ctx.settings,
@@ -143,7 +143,7 @@ async def session_events(request: web.Request) -> web.StreamResponse:
     position = asked_position(request)
     if position is not None:
         await ctx.feed.check(session_id, position)
-    with ctx.feed.stream(session_id):
+    with ctx.feed.stream(session_id, resumed=position is not None):
         batches = partial(ctx.feed.session, session_id, position)
         return await stream(request, ctx.settings, batches, named_pings=True)
 
