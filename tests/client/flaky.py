@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
-from attrs import define
+from attrs import define, field
 
 
 @define(eq=False)
@@ -16,21 +16,28 @@ class Flaky:
     budgets: Iterator[int | None]
     connections: int = 0
     url: str = ""
+    tasks: set[asyncio.Task[None]] = field(factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
         budget = next(self.budgets, None)
         parts = urlsplit(self.upstream)
         from_service, to_service = await asyncio.open_connection(parts.hostname, parts.port)
-        asking = asyncio.create_task(_pump(reader, to_service, None))
+        pumps = [
+            asyncio.create_task(_pump(reader, to_service, None)),
+            asyncio.create_task(_pump(from_service, writer, budget)),
+        ]
         try:
-            await _pump(from_service, writer, budget)
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            asking.cancel()
-            with suppress(asyncio.CancelledError):
-                await asking
+            for pump in pumps:
+                pump.cancel()
             for end in (writer, to_service):
                 end.transport.abort()
+            await asyncio.gather(*pumps, return_exceptions=True)
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budget: int | None) -> None:
@@ -53,3 +60,6 @@ async def flaky(upstream: str, budgets: Iterator[int | None]) -> AsyncIterator[F
         yield connection
     finally:
         server.close()
+        for task in connection.tasks:
+            task.cancel()
+        await asyncio.gather(*connection.tasks, return_exceptions=True)
