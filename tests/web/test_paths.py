@@ -6,13 +6,14 @@ import os
 import re
 from collections import Counter
 from pathlib import Path
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote, quote_from_bytes
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from qchat.web.handlers.meta import UI
 from tests.conftest import StartService
-from tests.harness import ROUNDS
+from tests.harness import ROUNDS, Client
 from tests.web.places import API, connection
 
 SECRET = b"outside bytes, which nobody may have"
@@ -124,3 +125,18 @@ async def test_no_path_leads_out(start_service: StartService) -> None:
     assert not os.path.lexists(base.parent / "hostile")
     assert sum(statuses.values()) == PATHS
     print(f"{PATHS} paths: {dict(statuses)}")
+
+
+async def test_the_page_has_plain_names_only(client: Client, tmp_path: Path) -> None:
+    """The page's route, which is open to everybody, serves no other file, however it is named."""
+    secret = tmp_path / "secret.txt"
+    secret.write_bytes(SECRET)
+    beside = os.path.relpath(secret, UI)
+    for path in (str(secret), f"/{secret}", beside, f"./{beside}", f"icons/../{beside}", "/etc/passwd", "\0"):
+        quoted = quote(path, safe="")
+        for name in (quoted, quoted.replace("%2F", "%2f"), quoted.replace("%", "%25")):
+            async with connection(client) as (reader, writer):
+                writer.write(f"GET /ui/{name} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+                status, _, answer = await read_answer(reader)
+            assert status == 404, name
+            assert SECRET not in answer

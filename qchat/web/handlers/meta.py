@@ -24,6 +24,8 @@ PAGE_POLICY = (
     " require-trusted-types-for 'script'; trusted-types dompurify qchat"
 )
 TEXT = Media(("text/plain",))
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""Names of the page's files. The router hands over ``%2F`` as a slash, so a name could be any path."""
 HASHED = re.compile(r"-[0-9a-f]{10}\.")
 """Names that carry a hash of what they name, which browsers may keep for ever."""
 PAGE_HEADERS = {
@@ -51,10 +53,10 @@ async def root(request: web.Request) -> web.StreamResponse:
 
 
 async def static(request: web.Request) -> web.StreamResponse:
-    """A file of the page: a plain name in one directory, so there is no path to escape by."""
+    """A file of the page, from one directory."""
     name = request.match_info["name"]
     path = UI / name
-    if name.startswith(".") or not path.is_file():
+    if not PLAIN.fullmatch(name) or not path.is_file():
         raise EndpointNotFound()
     headers = dict(PAGE_HEADERS)
     if HASHED.search(name):
