@@ -12,6 +12,7 @@ from openai import AsyncOpenAI
 from tests.client.flaky import flaky
 from tests.conftest import StartService
 from tests.harness import Client, bash, environment, server, until
+from tests.tokens import Tokens
 
 NOBODY = "550e8400-e29b-41d4-a716-446655440000"
 PATH = "/v1/chat/completions"
@@ -239,6 +240,24 @@ async def test_request_key(ai: AsyncOpenAI, client: Client) -> None:
         await ask(ai, user("say y"), extra_headers=key)
     assert caught.value.response.headers["x-should-retry"] == "false"
     assert await count_turns(client) == 1
+
+
+async def test_tokens(start_service: StartService, tmp_path: Path) -> None:
+    """The API key is a token: a wrong one is an error of OpenAI's client, a session of another is none."""
+    tokens = Tokens(tmp_path)
+    tokens.add("alice")
+    tokens.add("bob")
+    client, _ = await start_service(QCHAT_TOKENS_FILE=str(tokens.path))
+    url = f"{client.url}/v1"
+    with pytest.raises(openai.AuthenticationError) as caught:
+        await ask(of(client.url), user("say x"))
+    assert (caught.value.type, caught.value.code) == ("authentication_error", "UNAUTHORIZED")
+    alice, bob = (AsyncOpenAI(base_url=url, api_key=tokens.secrets[name]) for name in ("alice", "bob"))
+    found = await ask(alice, user("say x"))
+    with pytest.raises(openai.NotFoundError):
+        await ask(bob, user("say x"), extra_body={"session_id": found.qchat["session_id"]})
+    for one in (alice, bob):
+        await one.close()
 
 
 async def test_busy(ai: AsyncOpenAI, client: Client) -> None:
