@@ -21,6 +21,7 @@ from qchat.model.frame import Framer
 from qchat.service.access import MINUTE, Access
 from qchat.service.chat import Chat
 from qchat.service.cleanup import Cleanup
+from qchat.service.endings import Endings
 from qchat.service.feed import Feed
 from qchat.service.history import History
 from qchat.service.idle import IdleClock
@@ -84,19 +85,21 @@ class Context:
         files = Files(state.base, state.private)
         quota = Quota(bytes=settings.session_bytes, entries=settings.session_files)
         records = Records(state=state, spawner=spawner, launcher=launcher)
+        observer = Observers((metrics,))
         turns = Turns(
             settings=settings,
             store=store,
             state=state,
             feed=feed,
             idle=idle,
+            endings=Endings(store=store, feed=feed, idle=idle, observer=observer),
             spawner=spawner,
             launcher=launcher,
             records=records,
             max_turns=min(settings.max_turns, max_turns),
             files=files,
             quotas=Quotas(quota=quota),
-            observer=Observers((metrics,)),
+            observer=observer,
         )
         sessions = Sessions(
             store=store,

@@ -28,6 +28,9 @@ class Submission:
     """Whether it may run at once, as far as the rest of the service goes."""
     room: bool
     """Whether it may wait, as far as the rest of the service goes."""
+    next: bool
+    """Whether it follows a turn of its session that holds a place still. When that one has ended for all
+    who watch, and is only being put away, this one waits for nothing else, and takes nobody's room."""
     repeat: Repeat
     """Which turns with the same prompt, running or just ended, a submission without a key joins."""
     form: Form
@@ -59,7 +62,7 @@ def begin_turn(connection: sqlite3.Connection, new: Submission) -> tuple[Turn, b
     if busy and not new.wait:
         raise SessionBusy(turn=busy.number)
     running = new.start and not busy
-    if not running and not new.room:
+    if not (running or new.room or (new.next and not busy)):
         raise Overloaded()
     (number,) = connection.execute(
         "SELECT coalesce(max(number), 0) + 1 FROM turns WHERE session_id = ?", (new.session_id,)

@@ -24,18 +24,18 @@ from qchat.adapters.store import Store
 from qchat.adapters.submission import Repeat, Submission
 from qchat.adapters.transcript import Stderr, Transcript, digest
 from qchat.errors import Overloaded, QchatError, SessionNotFound, StorageFull, TurnNotFound
-from qchat.model.turn import Ending, Turn
+from qchat.model.turn import Ending, Reason, Turn
+from qchat.service.endings import RETRY_SECONDS, Endings
 from qchat.service.feed import Feed
 from qchat.service.idle import IdleClock
 from qchat.service.line import Line
 from qchat.service.observer import Observer, Observers
 from qchat.service.records import Records
-from qchat.service.run import Run
+from qchat.service.run import CODES, Run
 from qchat.service.shielded import all_finished, shielded
 from qchat.settings import Settings
 
 log = structlog.get_logger()
-RETRY_SECONDS = 1.0
 SYNC_SECONDS = 2.0
 """How often the transcripts of running turns are brought to the disk."""
 
@@ -47,6 +47,7 @@ class Turns:
     state: StateDir
     feed: Feed
     idle: IdleClock
+    endings: Endings
     spawner: Spawner
     launcher: Launcher
     records: Records
@@ -101,6 +102,7 @@ class Turns:
         if session_id in self._closed_sessions:
             raise SessionNotFound()
         # Taken while the row is being committed, so that nobody else counts on the same place.
+        holds_place = session_id in self._runs
         free = self._take_place(session_id)
         runs = False
         try:
@@ -113,6 +115,7 @@ class Turns:
                     wait=queue,
                     start=free,
                     room=self.waiting < self.settings.max_queued,
+                    next=holds_place,
                     repeat=repeat,
                     form=self.launcher.form,
                     output=self.launcher.output,
@@ -146,6 +149,7 @@ class Turns:
 
     def _give_place(self, session_id: str) -> None:
         del self._runs[session_id]
+        self.feed.appeared(session_id)
         self._schedule()
 
     def _schedule(self) -> None:
@@ -238,33 +242,10 @@ class Turns:
             run.stop("quota_exceeded")
 
     async def _end(self, turn: Turn, ending: Ending) -> None:
-        """Commit the ending, then tell it. A full disk delays both: what is told must last."""
+        """Commit the ending and tell it, unless the next start or a deletion will see to the turn."""
         self._cancelled.discard((turn.session_id, turn.number))
-        told = False
-        while True:
-            try:
-                ended = await self.store.end_turn(turn.session_id, turn.number, ending, self.idle.now())
-                break
-            except QchatError as error:
-                if not told:
-                    log.error("ending not committed yet", **turn.names, error=str(error))
-                told = True
-                if self.closing or turn.session_id in self._closed_sessions:
-                    return  # the next start marks it interrupted; a deleted session takes it along
-                await asyncio.sleep(RETRY_SECONDS)
-        if ended is None:  # the session was deleted meanwhile
-            return
-        self.feed.finish(ended)
-        self.observer.ended(ended)
-        log.info(
-            "turn ended",
-            session_id=turn.session_id,
-            turn=turn.number,
-            reason=ending.reason,
-            code=ending.code,
-            exit=ending.exit,
-            bytes=ending.bytes,
-            seconds=ended.seconds,
+        await self.endings.insist(
+            turn, ending, given_up=lambda: self.closing or turn.session_id in self._closed_sessions
         )
 
     # Ending
@@ -275,16 +256,15 @@ class Turns:
 
         :raises TurnNotFound:
         """
+        await self._stop(session_id, number)
+        return await self.wait(session_id, number)
+
+    async def _stop(self, session_id: str, number: int) -> None:
+        run = self._runs.get(session_id)
         if queued := self._line.remove(session_id, number):
             await self._end(queued, Ending(reason="cancelled", ended=time.time()))
             self._schedule()
-        else:
-            self._stop(session_id, number)
-        return await self.wait(session_id, number)
-
-    def _stop(self, session_id: str, number: int) -> None:
-        run = self._runs.get(session_id)
-        if run is not None and run.turn.number == number:
+        elif run is not None and run.turn.number == number:
             run.stop("cancelled")
         elif session_id in self._runs:
             self._cancelled.add((session_id, number))
@@ -309,11 +289,33 @@ class Turns:
         self._closed_sessions.add(session_id)
         try:
             for turn in self.store.unfinished_turns(session_id):
-                with suppress(TurnNotFound):
-                    await self.cancel(session_id, turn.number)
+                await self._stop(session_id, turn.number)
+            # Not for their rows: a full disk may keep them as they are until the deletion makes room.
+            while session_id in self._runs:
+                await self.feed.channel(session_id).changed(self.settings.heartbeat)
             yield
         finally:
             self._closed_sessions.discard(session_id)
+            # What the deletion did not take along after all.
+            self._write_off(self.store.unfinished_turns(session_id), "cancelled")
+
+    def _write_off(self, turns: list[Turn], reason: Reason) -> None:
+        """End turns of one session that nobody runs any more; nothing of it begins before."""
+
+        async def write_off() -> None:
+            for turn in turns:
+                await self._end(turn, await self._lost(turn, reason))
+            self._give_place(turns[0].session_id)
+
+        if turns:
+            self._runs[turns[0].session_id] = None
+            self._own(write_off())
+
+    async def _lost(self, turn: Turn, reason: Reason) -> Ending:
+        """The ending of a turn that nobody runs any more; its transcript tells how far it came."""
+        path = self.state.transcript(turn.session_id, turn.number)
+        size, sha256 = await asyncio.to_thread(digest, path)
+        return Ending(reason=reason, ended=time.time(), bytes=size, sha256=sha256, code=CODES.get(reason))
 
     # Lifetime
 
@@ -323,12 +325,10 @@ class Turns:
             if turn.state == "queued":
                 self._line.append(turn)
                 continue
-            path = self.state.transcript(turn.session_id, turn.number)
-            size, sha256 = await asyncio.to_thread(digest, path)
-            ending = Ending(
-                reason="interrupted", ended=time.time(), bytes=size, sha256=sha256, code="INTERRUPTED"
-            )
-            await self._end(turn, ending)
+            try:
+                await self.endings.commit(turn, await self._lost(turn, "interrupted"))
+            except QchatError:  # a full disk: serve all the same, so that it can be emptied
+                self._write_off([turn], "interrupted")
         self._schedule()
 
     async def sync_transcripts(self) -> None:

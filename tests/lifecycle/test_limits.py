@@ -43,6 +43,12 @@ def fill(path: Path) -> None:
                 return
 
 
+def fill_up(disk: Path, session: str) -> None:
+    """Take all the room, and the service's reserve."""
+    (disk / "sessions" / ".qchat" / "ballast").unlink(missing_ok=True)
+    fill(disk / "sessions" / session / "filler")
+
+
 async def test_full_disk(http: aiohttp.ClientSession, small_disk: Path, tmp_path: Path) -> None:
     """On a full disk a prompt is 507, reading and deleting work, and it recovers without a restart."""
     async with server(environment(small_disk / "sessions"), tmp_path / "log") as running:
@@ -91,6 +97,39 @@ async def test_disk_fills_in_the_middle(
         assert set(answer(found)) == {"x"}
         assert last.data["bytes"] > 1_000_000
         await client.json("DELETE", f"{API}/sessions/{session}", status=200)
+
+
+async def test_a_full_disk_is_emptied_by_deleting_what_runs(
+    http: aiohttp.ClientSession, small_disk: Path, tmp_path: Path
+) -> None:
+    """On a disk too full for any ending, deleting a session whose turns run and wait makes room."""
+    async with server(environment(small_disk / "sessions"), tmp_path / "log") as running:
+        client = Client(http, running.url)
+        session = await client.session()
+        await client.turn(session, "say a\nhang")
+        await client.turn(session, "say b", on_busy="queue")
+        fill_up(small_disk, session)
+        await client.json("DELETE", f"{API}/sessions/{session}", status=200)
+        await client.json("POST", f"{API}/chat", json={"message": "say y"}, status=200)
+
+
+async def test_starts_on_a_full_disk(http: aiohttp.ClientSession, small_disk: Path, tmp_path: Path) -> None:
+    """A service starts on a full disk, and marks the turn that a kill ended as soon as there is room."""
+    env = environment(small_disk / "sessions")
+    async with server(env, tmp_path / "log") as running:
+        client = Client(http, running.url)
+        session = await client.session()
+        await client.turn(session, "say a\nhang")
+        running.kill()
+        await running.wait()
+    fill_up(small_disk, session)
+    async with server(env, tmp_path / "log") as running:
+        client = Client(http, running.url)
+        busy = {"message": "say b", "session_id": session}
+        await client.json("POST", f"{API}/chat", json=busy, status=409)
+        os.unlink(small_disk / "sessions" / session / "filler")
+        assert (await client.ended(session, 1))["reason"] == "interrupted"
+        await client.json("POST", f"{API}/chat", json=busy, status=200)
 
 
 async def test_few_descriptors(http: aiohttp.ClientSession, tmp_path: Path) -> None:

@@ -223,6 +223,16 @@ async def test_queue_limit(start_service: StartService) -> None:
     assert answer(await client.events(second["events_url"])) == "x"
 
 
+async def test_the_next_prompt_at_once_needs_no_room_in_the_queue(start_service: StartService) -> None:
+    """Without a queue, the prompt that follows an answer at once runs, and is not refused."""
+    client, _ = await start_service(QCHAT_MAX_QUEUED="0")
+    session = await client.session()
+    for number in range(5):
+        asked = {"message": f"say {number}", "session_id": session}
+        found = await client.json("POST", "/api/v1/chat", json=asked, status=200)
+        assert found["response"] == str(number)
+
+
 async def test_a_killed_agent_is_a_failure(client: Client, tmp_path: Path) -> None:
     """An agent that dies by a signal ends its turn as failed, with the signal."""
     session = await client.session()
