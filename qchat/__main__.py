@@ -51,6 +51,8 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
+    # The loop must not wait 5 ms for every turn of a thread that lists, counts or packs files.
+    sys.setswitchinterval(0.0001)
     parser = argparse.ArgumentParser(
         prog="qchat-server",
         description="Serve the Amazon Q Developer CLI over HTTP.",
