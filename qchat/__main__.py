@@ -51,8 +51,6 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    # The loop must not wait 5 ms for every turn of a thread that lists, counts or packs files.
-    sys.setswitchinterval(0.0001)
     parser = argparse.ArgumentParser(
         prog="qchat-server",
         description="Serve the Amazon Q Developer CLI over HTTP.",
@@ -77,6 +75,8 @@ def _complaint(error: Exception, code: int) -> int:
 
 async def serve(settings: Settings) -> None:
     """Run the service until a signal ends it."""
+    # The loop must not wait 5 ms for every turn of a thread that lists, counts or packs files.
+    sys.setswitchinterval(0.0001)
     app = create_app(settings)
     runner = Runner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT)
     stop = asyncio.Event()
