@@ -40,6 +40,7 @@ def create_app(settings: Settings) -> web.Application:
         # A character may take twelve bytes in JSON.
         client_max_size=max(MAX_BODY_BYTES, 12 * settings.max_message_chars),
         middlewares=[
+            *([ctx.tracing.middleware()] if ctx.tracing else []),
             errors_as_json(settings),
             bounded(budget.requests),
             audited,
@@ -52,6 +53,8 @@ def create_app(settings: Settings) -> web.Application:
 
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_end_streams_and_turns)
+    if ctx.tracing:
+        app.cleanup_ctx.append(ctx.tracing.lifetime)
     app.cleanup_ctx.extend((_lock, _processes, _rows, _turns, _upkeep, _control))
     return app
 

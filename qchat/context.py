@@ -1,6 +1,6 @@
 """Everything that handlers need, frozen, and the one place that builds it."""
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 from attrs import frozen
@@ -35,6 +35,9 @@ from qchat.service.turns import Turns
 from qchat.service.uploads import Uploads
 from qchat.settings import Settings
 
+if TYPE_CHECKING:
+    from qchat.tracing import Tracing
+
 
 @frozen(kw_only=True)
 class Context:
@@ -62,11 +65,13 @@ class Context:
     access: Access
     audit: AuditLog
     metrics: Metrics
+    tracing: "Tracing | None"
 
     @classmethod
     def build(cls, settings: Settings, state: StateDir, max_turns: int) -> Self:
         """Build the collaborators; nothing is opened or started."""
         metrics = Metrics()
+        tracing = _tracing(settings.traces)
         database = Database(
             state.database, MIGRATIONS, on_full=state.drop_ballast, on_commit=metrics.commits.observe
         )
@@ -85,7 +90,7 @@ class Context:
         files = Files(state.base, state.private)
         quota = Quota(bytes=settings.session_bytes, entries=settings.session_files)
         records = Records(state=state, spawner=spawner, launcher=launcher)
-        observer = Observers((metrics,))
+        observer = Observers((metrics, tracing) if tracing else (metrics,))
         turns = Turns(
             settings=settings,
             store=store,
@@ -128,6 +133,7 @@ class Context:
         return cls(
             settings=settings,
             metrics=metrics,
+            tracing=tracing,
             state=state,
             database=database,
             store=store,
@@ -158,6 +164,14 @@ class Context:
             access=Access.create(settings, Logins(database)),
             audit=AuditLog(settings.audit_path(state.private)),
         )
+
+
+def _tracing(url: str) -> "Tracing | None":
+    if not url:
+        return None
+    from qchat.tracing import Tracing  # noqa: PLC0415  # costs nothing where it is off, and is an extra
+
+    return Tracing.to(url)
 
 
 CONTEXT = web.AppKey("context", Context)

@@ -3,6 +3,7 @@
 import ipaddress
 import os
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -174,6 +175,14 @@ class Settings:
     log_format: str = choice(
         "QCHAT_LOG_FORMAT", "auto", ("auto", "console", "json"), "auto: console on a terminal, JSON otherwise"
     )
+    traces: str = setting(
+        "QCHAT_TRACES",
+        "",
+        "collector that traces go to by OTLP over HTTP, such as http://localhost:4318/v1/traces; takes the"
+        " extra otel",
+        matching(r"https?://[^\s/?#]+\S*"),
+        "an address that begins with http:// or https://",
+    )
     inherited: Mapping[str, str] = field(factory=dict, repr=False)
     """The environment that the service was started with: what agents may need of it is theirs to pick."""
 
@@ -226,6 +235,11 @@ class Settings:
             raise SettingsError(
                 "QCHAT_AGENT='command' is not allowed without QCHAT_AGENT_COMMAND: it takes a program and its"
                 " arguments, quoted as for a shell"
+            )
+        if settings.traces and find_spec("opentelemetry") is None:
+            raise SettingsError(
+                f"QCHAT_TRACES={settings.traces!r} is not allowed without the extra otel: it takes"
+                " pip install 'qchat[otel]'"
             )
         return settings
 

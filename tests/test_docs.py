@@ -66,22 +66,3 @@ def _checkout(tmp_path: Path) -> Path:
     place.mkdir(exist_ok=True)
     (place / "README.md").write_text("# qchat\n")
     return place
-
-
-def test_links() -> None:
-    """Every link to a file of the project leads to one, and to a heading that is there."""
-    broken = []
-    for page in PAGES:
-        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
-            name, _, heading = target.partition("#")
-            file = (page.parent / name) if name else page
-            if ":" in name or (file.exists() and (not heading or heading in _headings(file))):
-                continue
-            broken.append(f"{page.relative_to(ROOT)}: {target}")
-    assert broken == []
-
-
-def _headings(page: Path) -> set[str]:
-    """The anchors that GitHub gives to the headings of a page."""
-    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
