@@ -19,6 +19,7 @@ from qchat.app import create_app
 from qchat.context import CONTEXT
 from qchat.errors import QchatError
 from qchat.settings import Settings, SettingsError, environment
+from qchat.web.connections import CONNECTIONS
 from qchat.web.runner import Runner
 
 SHUTDOWN_TIMEOUT = 1.0
@@ -84,7 +85,7 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, _on_signal, app, stop)
     try:
         await runner.setup()
-        site = web.TCPSite(runner, settings.host.strip("[]"), settings.port)
+        site = web.TCPSite(runner, settings.host.strip("[]"), settings.port, backlog=app[CONNECTIONS].backlog)
         try:
             await site.start()
         except OSError as error:

@@ -13,6 +13,7 @@ from qchat.context import CONTEXT, Context
 from qchat.settings import Settings
 from qchat.web.access import admitted
 from qchat.web.audit import audited
+from qchat.web.connections import CONNECTIONS, Connections
 from qchat.web.control import control_site
 from qchat.web.middleware import bounded, errors_as_json
 from qchat.web.routes import add_routes
@@ -49,6 +50,7 @@ def create_app(settings: Settings) -> web.Application:
         ],
     )
     app[CONTEXT] = ctx
+    app[CONNECTIONS] = Connections(budget.connections)
     add_routes(app)
 
     app.on_response_prepare.append(add_headers)
@@ -108,6 +110,7 @@ async def _upkeep(app: web.Application) -> AsyncIterator[None]:
         ctx.janitor.empty_trash(),
         ctx.turns.sync_transcripts(),
         ctx.metrics.watch_loop(),
+        app[CONNECTIONS].watch(),
     )
     tasks = [asyncio.create_task(work) for work in works]
     yield

@@ -1,4 +1,4 @@
-"""File descriptors: how many there are, and how many requests and turns they suffice for."""
+"""File descriptors: how many there are, and how many connections, requests and turns they suffice for."""
 
 import resource
 from typing import Self
@@ -18,7 +18,9 @@ SPARE = 8
 class Budget:
     """What is refused at the door does not fail half way."""
 
+    connections: int
     requests: int
+    """Fewer than connections, so that there is one left to say that there is no room."""
     turns: int
 
     @classmethod
@@ -29,4 +31,4 @@ class Budget:
             soft = WANTED if hard == resource.RLIM_INFINITY else min(hard, WANTED)
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         half = max(SPARE + PER_TURN, ((WANTED if soft == resource.RLIM_INFINITY else soft) - OWN) // 2)
-        return cls(requests=half, turns=(half - SPARE) // PER_TURN)
+        return cls(connections=half, requests=half - SPARE // 2, turns=(half - SPARE) // PER_TURN)

@@ -1,5 +1,6 @@
 """Serving: what cannot even be read as HTTP gets an error like all others, and one quiet line in the log."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from aiohttp.web_request import BaseRequest
 
 from qchat.context import CONTEXT
 from qchat.errors import InternalError, QchatError, ValidationError
+from qchat.web.connections import CONNECTIONS, KEEP_ALIVE_SECONDS, Connections
 from qchat.web.wire import json_response
 
 log = structlog.get_logger()
@@ -19,8 +21,8 @@ class Runner(web.AppRunner):
     """Serves an application that :func:`qchat.app.create_app` has made."""
 
     def __init__(self, app: web.Application, **options: Any) -> None:
-        super().__init__(app, access_log=None, **options)
-        self._protocol = _protocol(app[CONTEXT].settings.lang)
+        super().__init__(app, access_log=None, keepalive_timeout=KEEP_ALIVE_SECONDS, **options)
+        self._protocol = _protocol(app[CONTEXT].settings.lang, app[CONNECTIONS])
 
     @property
     def server(self) -> Any:
@@ -37,9 +39,21 @@ class Runner(web.AppRunner):
         return made
 
 
-def _protocol(lang: str) -> type[web.RequestHandler]:
+def _protocol(lang: str, connections: Connections) -> type[web.RequestHandler]:
     class Protocol(web.RequestHandler):
         __slots__ = ()  # or it could not take the place of its parent
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            connections.opened(self)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            connections.heard(self)
+
+        def connection_lost(self, exc: BaseException | None) -> None:
+            connections.closed(self)
+            super().connection_lost(exc)
 
         def handle_error(
             self,
