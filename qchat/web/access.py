@@ -8,6 +8,7 @@ which takes the principal, too.
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from qchat.adapters.tokens import PREFIX
 from qchat.context import context
 from qchat.errors import Forbidden, Unauthorized
 from qchat.model.principal import Principal, is_principal_name
@@ -74,11 +75,12 @@ def _authenticate(request: web.Request) -> Grant | None:
     scheme, _, secret = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     bearer = secret.strip() if scheme.lower() == "bearer" else ""
     found = _proxied(request)
-    if found is None and bearer:
-        found = access.by_token(bearer, caller(request).client)
+    if bearer and (found is None or bearer.startswith(PREFIX)):
+        return access.by_token(bearer, caller(request).client)
+    # Any other is the proxy's own, which it may add to whatever a browser asks: it shows nothing.
     if found is None and (value := request.cookies.get(cookie_name(request))):
         found = access.by_cookie(value)
-    if found is None or not found.ambient or bearer:
+    if found is None or not found.ambient:
         return found
     # From here on a page may have made a browser send what it cannot read itself.
     if LISTED in request:

@@ -5,7 +5,7 @@ read; here a request acts. So every route is guarded, GET too, except the page i
 files, which hold no data, and the probes. Who may call is decided after this, in :mod:`.access`.
 """
 
-from urllib.parse import urlsplit
+import re
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
@@ -20,6 +20,10 @@ PROBES = {"/livez", "/readyz"}
 PAGE = {"/", "/ui/{name}"}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 WILDCARDS = {"0.0.0.0", "::"}
+AUTHORITY = re.compile(r"(?:\[([0-9a-f:.]+)\]|([0-9a-z_.-]+))(?::[0-9]{0,5})?", re.ASCII | re.IGNORECASE)
+"""A host and its port, and nothing that could be read in two ways."""
+SINGLE_HEADERS = (hdrs.ORIGIN, "Sec-Fetch-Site", hdrs.AUTHORIZATION)
+"""Of two values one reader takes the first and another the last; a second ``Host`` is no HTTP at all."""
 PREFETCH_HEADERS = ("Sec-Purpose", "Purpose", "X-Moz")
 CORS_METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 CORS_REQUEST_HEADERS = (
@@ -41,6 +45,7 @@ def guard(settings: Settings) -> Middleware:
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         if is_at(request, PROBES):
             return await handler(request)
+        _check_single(request)
         _check_host(request, hosts)
         if is_at(request, PAGE):
             return await handler(request)
@@ -71,15 +76,23 @@ def is_from_own_page(request: web.Request) -> bool:
     return request.headers.get("Sec-Fetch-Site") == "same-origin"
 
 
+def _check_single(request: web.Request) -> None:
+    for name in SINGLE_HEADERS:
+        if len(request.headers.getall(name, ())) > 1:
+            raise Forbidden(f"{name} may come once only")
+
+
 def _check_host(request: web.Request, hosts: frozenset[str]) -> None:
     # A page whose name was rebound to our address still sends its own name.
     host = caller(request).host
-    try:
-        name = urlsplit(f"//{host}").hostname
-    except ValueError:
-        name = None
+    found = AUTHORITY.fullmatch(host)
+    name = (found[1] or found[2]).lower() if found else ""
     if name not in hosts and not (name and name == own_address(request)):
         raise Forbidden(f"Host {host[:100]!r} is not served here; QCHAT_ALLOWED_HOSTS takes more names")
+    # A target with a host of its own overrides the header, says HTTP: they have to agree.
+    target = request.raw_path
+    if not target.startswith(("/", f"http://{request.headers.get(hdrs.HOST)}/")):
+        raise Forbidden(f"{target[:100]!r} is not served under this Host")
 
 
 def _check_origin(request: web.Request, allowed: frozenset[str]) -> None:

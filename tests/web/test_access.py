@@ -518,7 +518,28 @@ async def test_users_of_an_authenticating_proxy(start_service: StartService) -> 
         assert response.status == 401
     unsaid = {"X-Forwarded-User": "ann@example.org"}
     await client.json("POST", f"{API}/sessions", headers=unsaid, status=403)
-    await created(client, {**unsaid, **bearer("an-id-token-of-the-proxy")})
+
+
+async def test_bearers_that_a_proxy_passes_on(start: Start, tokens: Tokens) -> None:
+    """A token goes before the user whom a proxy names; another bearer is the proxy's and excuses nothing."""
+    client, _ = await start(
+        QCHAT_TRUSTED_PROXIES="127.0.0.1",
+        QCHAT_USER_HEADER="X-Forwarded-User",
+        QCHAT_ALLOWED_ORIGINS="https://portal.example",
+    )
+    ann = {"X-Forwarded-User": "ann"}
+    session = await created(client, ann | tokens.bearer("alice"))
+    await client.json(
+        "GET", f"{API}/sessions/{session}", headers={**ann, **tokens.bearer("root")}, status=200
+    )
+    await client.json("GET", f"{API}/sessions/{session}", headers=ann, status=404)
+    await client.json("GET", f"{API}/sessions", headers=ann | bearer("qchat_wrong"), status=401)
+    ann |= bearer("an-id-token-of-the-proxy")
+    await client.json("GET", f"{API}/sessions", headers=ann, status=200)
+    await client.json("POST", f"{API}/sessions", headers=ann, status=403)
+    await created(client, {**ann, "Origin": client.url})
+    portal = {**ann, "Origin": "https://portal.example"}
+    await client.json("GET", f"{API}/sessions", headers=portal, status=401)
 
 
 async def test_users_that_nobody_vouches_for(start: Start) -> None:

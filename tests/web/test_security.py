@@ -17,6 +17,7 @@ from qchat.web.routes import add_routes
 from tests.conftest import StartService
 from tests.harness import ROUNDS, Client, until
 from tests.tokens import Tokens, bearer
+from tests.web.places import connection
 
 PROBES = {"/livez", "/readyz"}
 PAGE = {"/", "/ui/{name}"}
@@ -215,6 +216,79 @@ async def test_without_tokens_the_pages_are_checked_all_the_same(client: Client)
         async with client.http.request(method, client.url + path, headers=headers) as response:
             is_open = route in PROBES or (route in PAGE and "Host" not in headers)
             assert (response.status != 403) == is_open, (method, route, headers)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "evil@127.0.0.1",
+            "127.0.0.1/evil",
+            "localhost?evil",
+            "localhost#evil",
+            "localhost\\evil",
+            "localhost.",
+        ),
+        *(
+            "localhost:evil",
+            "localhost:123456",
+            "[::1]evil",
+            "[::1",
+            "[localhost]",
+            "127.1",
+            "2130706433",
+            "[::]",
+        ),
+        *(
+            "127.0.0.1, evil",
+            "127.0.0.1 evil",
+            "\uff4cocalhost",
+            "[0:0:0:0:0:0:0:1]",
+            "[::1%25lo]",
+            ":80",
+            "",
+        ),
+    ],
+)
+async def test_hosts_are_exact(client: Client, host: str) -> None:
+    """A Host that somebody could read as another name is refused."""
+    await client.json("GET", "/health", headers={"Host": host}, status=403)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "LocalHost:8080", "localhost:", "[::1]", "[::1]:1"])
+async def test_hosts_that_are_served(client: Client, host: str) -> None:
+    """The port, which a tunnel may change, and the case do not matter."""
+    await client.json("GET", "/health", headers={"Host": host}, status=200)
+
+
+async def test_headers_that_disagree(client: Client) -> None:
+    """A header that decides who may call is refused when it comes twice, in whichever order."""
+    for name, good, bad in (
+        ("Origin", client.url, "https://evil.example"),
+        ("Sec-Fetch-Site", "same-origin", "cross-site"),
+        ("Authorization", "Bearer good", "Bearer bad"),
+    ):
+        for headers in ([(name, good), (name, bad)], [(name, bad), (name, good)], [(name, good)] * 2):
+            async with client.http.get(f"{client.url}/health", headers=headers) as response:
+                assert response.status == 403, headers
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        ("http://127.0.0.1/health", "127.0.0.1", 200),
+        ("http://evil.example/health", "127.0.0.1", 403),
+        ("http://127.0.0.1.evil/health", "127.0.0.1", 403),
+        ("https://127.0.0.1/health", "127.0.0.1", 403),
+        ("http://127.0.0.1/health", "evil.example", 403),
+        ("//evil.example/health", "127.0.0.1", 404),
+    ],
+)
+async def test_targets_with_a_host(client: Client, target: str, host: str, status: int) -> None:
+    """A request target with a host of its own has to agree with the header."""
+    async with connection(client) as (reader, writer):
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert int((await reader.readline()).split()[1]) == status
 
 
 async def test_listed_names_may_call(start_service: StartService) -> None:
