@@ -76,6 +76,7 @@ class TokensFile:
     path: Path
     _seen: tuple[int, ...] | None = None
     _tokens: tuple[Token, ...] = ()
+    _complaint: str = ""
 
     def current(self) -> tuple[Token, ...]:
         """The entries as they are now, expired ones too; none at all when anything is wrong with the file."""
@@ -83,13 +84,16 @@ class TokensFile:
         if seen != self._seen:
             try:
                 self._tokens = self.load()
+                self._seen, self._complaint = seen, ""
                 log.info("tokens read", path=str(self.path), count=len(self._tokens))
                 if self.path.stat().st_mode & 0o044:
                     log.warning("the tokens file can be read by others: chmod 600 it", path=str(self.path))
             except (TokensError, OSError) as error:
-                self._tokens = ()
-                log.error("tokens file not usable: nobody is let in by it", error=str(error))
-            self._seen = seen
+                # Tried again at the next request: it may be no fault of the file, such as too many open ones.
+                self._seen, self._tokens = None, ()
+                if str(error) != self._complaint:
+                    self._complaint = str(error)
+                    log.error("tokens file not usable: nobody is let in by it", error=str(error))
         return self._tokens
 
     def _stamp(self) -> tuple[int, ...]:
@@ -97,7 +101,8 @@ class TokensFile:
             found = os.stat(self.path)
         except OSError:
             return ()
-        return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode, found.st_uid
+        times = found.st_mtime_ns, found.st_ctime_ns  # a copy may keep the first
+        return *times, found.st_dev, found.st_ino, found.st_size, found.st_mode, found.st_uid
 
     def load(self) -> tuple[Token, ...]:
         """Read the file.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,35 @@ def test_what_is_no_file(tmp_path: Path) -> None:
             TokensFile(path).load()
     with pytest.raises(TokensError, match="qchat-admin token add"):
         TokensFile(tmp_path / "missing").load()
+
+
+def test_a_passing_fault_passes(tmp_path: Path) -> None:
+    """A file that could not be opened just then is read at the next request, though it has not changed."""
+    path = tmp_path / "tokens"
+    load(path, {"tokens": [GOOD]})
+    file = TokensFile(path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        during = file.current()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert during == ()
+    assert len(file.current()) == 1
+
+
+def test_a_copy_that_keeps_the_time(tmp_path: Path) -> None:
+    """A file that is overwritten in place, with its size and time kept, is read again."""
+    path = tmp_path / "tokens"
+    load(path, {"tokens": [GOOD]})
+    file = TokensFile(path)
+    assert file.current()[0].sha256 == "0" * 64
+    before = path.stat()
+    path.write_text(path.read_text().replace("0" * 64, "1" * 64))
+    while path.stat().st_ctime_ns == before.st_ctime_ns:  # the clock of file systems is a coarse one
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.current()[0].sha256 == "1" * 64
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

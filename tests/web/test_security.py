@@ -221,33 +221,10 @@ async def test_without_tokens_the_pages_are_checked_all_the_same(client: Client)
 @pytest.mark.parametrize(
     "host",
     [
-        *(
-            "evil@127.0.0.1",
-            "127.0.0.1/evil",
-            "localhost?evil",
-            "localhost#evil",
-            "localhost\\evil",
-            "localhost.",
-        ),
-        *(
-            "localhost:evil",
-            "localhost:123456",
-            "[::1]evil",
-            "[::1",
-            "[localhost]",
-            "127.1",
-            "2130706433",
-            "[::]",
-        ),
-        *(
-            "127.0.0.1, evil",
-            "127.0.0.1 evil",
-            "\uff4cocalhost",
-            "[0:0:0:0:0:0:0:1]",
-            "[::1%25lo]",
-            ":80",
-            "",
-        ),
+        *("evil@127.0.0.1", "127.0.0.1/evil", "localhost?evil", "localhost#evil", "localhost\\evil"),
+        *("localhost.", "localhost:evil", "localhost:123456", "[::1]evil", "[::1", "[localhost]", "[::]"),
+        *("127.0.0.1, evil", "127.0.0.1 evil", "\uff4cocalhost", "[0:0:0:0:0:0:0:1]", "[::1%25lo]"),
+        *("127.1", "2130706433", ":80", ""),
     ],
 )
 async def test_hosts_are_exact(client: Client, host: str) -> None:

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from typing import Literal
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
-from aiohttp import BodyPartReader, hdrs, web
+from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from qchat.adapters import beneath
@@ -257,7 +257,8 @@ async def post(request: web.Request) -> web.Response:
 async def _stage_all(request: web.Request, batch: Batch) -> list[bytes]:
     paths: list[bytes] = []
     try:
-        async for part in await request.multipart():
+        reader = await request.multipart()
+        while (part := await _next(reader)) is not None:
             if not isinstance(part, BodyPartReader) or not part.filename:
                 raise ValidationError("every part must be a file with a filename")
             if len(paths) == MAX_PARTS:
@@ -270,6 +271,13 @@ async def _stage_all(request: web.Request, batch: Batch) -> list[bytes]:
     if not paths:
         raise ValidationError("the body has no file")
     return paths
+
+
+async def _next(reader: MultipartReader) -> MultipartReader | BodyPartReader | None:
+    try:
+        return await reader.next()
+    except RuntimeError as error:  # a field _charset_ that names none
+        raise ValueError(str(error)) from error
 
 
 async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
