@@ -22,6 +22,7 @@ from qchat.service.access import MINUTE, Access
 from qchat.service.chat import Chat
 from qchat.service.cleanup import Cleanup
 from qchat.service.endings import Endings
+from qchat.service.executor import Executor
 from qchat.service.feed import Feed
 from qchat.service.history import History
 from qchat.service.idle import IdleClock
@@ -91,6 +92,17 @@ class Context:
         quota = Quota(bytes=settings.session_bytes, entries=settings.session_files)
         records = Records(state=state, spawner=spawner, launcher=launcher)
         observer = Observers((metrics, tracing) if tracing else (metrics,))
+        executor = Executor(
+            settings=settings,
+            store=store,
+            state=state,
+            feed=feed,
+            spawner=spawner,
+            launcher=launcher,
+            files=files,
+            quotas=Quotas(quota=quota),
+            observer=observer,
+        )
         turns = Turns(
             settings=settings,
             store=store,
@@ -98,12 +110,10 @@ class Context:
             feed=feed,
             idle=idle,
             endings=Endings(store=store, feed=feed, idle=idle, observer=observer),
-            spawner=spawner,
+            executor=executor,
             launcher=launcher,
             records=records,
             max_turns=min(settings.max_turns, max_turns),
-            files=files,
-            quotas=Quotas(quota=quota),
             observer=observer,
         )
         sessions = Sessions(

@@ -8,28 +8,24 @@ has certainly not run, a running one is marked interrupted, and none is ever run
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from contextlib import asynccontextmanager
 
 import structlog
 from attrs import define, evolve, field
 
-from qchat.adapters.beneath import WorkspaceError
-from qchat.adapters.files import Files
 from qchat.adapters.launcher import Launcher
-from qchat.adapters.process import Spawner
-from qchat.adapters.quota import Quotas
-from qchat.adapters.statedir import StateDir, storage_error
+from qchat.adapters.statedir import StateDir
 from qchat.adapters.store import Store
 from qchat.adapters.submission import Repeat, Submission
-from qchat.adapters.transcript import Stderr, Transcript, digest
+from qchat.adapters.transcript import digest
 from qchat.errors import Overloaded, QchatError, SessionNotFound, StorageFull, TurnNotFound
 from qchat.model.turn import Ending, Reason, Turn
 from qchat.service.endings import RETRY_SECONDS, Endings
+from qchat.service.executor import Executor
 from qchat.service.feed import Feed
 from qchat.service.idle import IdleClock
 from qchat.service.line import Line
-from qchat.service.observer import Observer, Observers
+from qchat.service.observer import Observer
 from qchat.service.records import Records
 from qchat.service.run import CODES, Run
 from qchat.service.shielded import all_finished, shielded
@@ -48,12 +44,10 @@ class Turns:
     feed: Feed
     idle: IdleClock
     endings: Endings
-    spawner: Spawner
+    executor: Executor
     launcher: Launcher
     records: Records
-    files: Files
-    quotas: Quotas
-    observer: Observer = field(factory=Observers)
+    observer: Observer
     max_turns: int
     """How many may run at once."""
     _runs: dict[str, Run | None] = field(factory=dict)
@@ -202,44 +196,16 @@ class Turns:
             self._give_place(turn.session_id)
 
     async def _execute(self, turn: Turn) -> Ending:
-        await self.launcher.measured.wait()
-        self.state.create(turn.session_id)
-        path = self.state.transcript(turn.session_id, turn.number)
-        try:
-            transcript = Transcript.create(path)
-        except OSError as error:
-            raise storage_error(error) from error
-        run = self._runs[turn.session_id] = Run(
-            turn=turn,
-            prompt=self.launcher.prompt(turn.prompt).encode(),
-            command=self.launcher.is_command(turn.prompt),
-            tail=self.feed.begin(turn),
-            transcript=transcript,
-            stderr=Stderr(path.with_suffix(".err")),
-            timeout=self.settings.qcli_timeout,
-            max_bytes=self.settings.max_output_bytes,
-            observer=self.observer,
-            publish=self.feed.channel(turn.session_id).wake,
-        )
-        watching = asyncio.create_task(self._watch_quota(run))
+        run = self._runs[turn.session_id] = await self.executor.prepare(turn)
         try:
             if (turn.session_id, turn.number) in self._cancelled:
                 run.stop("cancelled")
             if self._hurried:
                 run.stop("interrupted")
-            with self.launcher.launch(turn.session_id, resume=self.store.has_run_before(turn)) as launch:
-                return await run.execute(self.spawner, launch)
+            return await self.executor.execute(run)
         finally:
-            watching.cancel()
             # After the ending is known and told: the exit is not made to wait for the disk.
-            self._own(_sync_and_close(transcript))
-            if len(run.tail.checkpoints.states) > 1:
-                self._own(asyncio.to_thread(run.tail.checkpoints.save, path))
-
-    async def _watch_quota(self, run: Run) -> None:
-        with suppress(WorkspaceError, OSError, QchatError):  # the workspace has vanished meanwhile
-            await self.quotas.exceeded(partial(self.files.usage, run.turn.session_id))
-            run.stop("quota_exceeded")
+            self._own(self.executor.put_away(run))
 
     async def _end(self, turn: Turn, ending: Ending) -> None:
         """Commit the ending and tell it, unless the next start or a deletion will see to the turn."""
@@ -335,9 +301,7 @@ class Turns:
         """Bring what running turns have written to the disk, for as long as the service lives."""
         while True:
             await asyncio.sleep(SYNC_SECONDS)
-            dirty = [run.transcript for run in self._runs.values() if run and run.transcript.dirty]
-            if dirty:
-                await asyncio.to_thread(_sync, dirty)
+            await self.executor.sync([run for run in self._runs.values() if run])
 
     async def close(self) -> None:
         """Give running turns their time of grace, then end them; queued ones wait for the next start."""
@@ -360,18 +324,3 @@ class Turns:
             if run is not None:
                 run.stop("interrupted")
                 run.hurry()
-
-
-def _sync(transcripts: list[Transcript]) -> None:
-    """Bring transcripts to the disk; for one thread: changing to it costs more than what it does."""
-    for transcript in transcripts:
-        try:
-            transcript.sync()
-        except OSError as error:
-            log.error("transcript not synced", error=str(error))
-
-
-async def _sync_and_close(transcript: Transcript) -> None:
-    if transcript.dirty:
-        await asyncio.to_thread(_sync, [transcript])
-    await asyncio.to_thread(transcript.close)
