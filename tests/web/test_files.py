@@ -113,9 +113,9 @@ async def test_multipart(client: Client) -> None:
     found = await client.json("POST", path, data=form, status=201)
     assert [file["path"] for file in found["files"]] == ["sub/one.txt", "二.txt"]
     assert (directory / "二.txt").read_bytes() == b"22"
-    form = "multipart/form-data; boundary=y"
+    bounded = "multipart/form-data; boundary=y"
     charset = b'--y\r\nContent-Disposition: form-data; name="_charset_"\r\n\r\n' + b"z" * 99 + b"\r\n--y--"
-    for body, kind in ((b"nonsense", "multipart/form-data"), (b"--x--", form), (charset, form)):
+    for body, kind in ((b"nonsense", "multipart/form-data"), (b"--x--", bounded), (charset, bounded)):
         refused = await client.json("POST", path, data=body, headers={"Content-Type": kind}, status=400)
         assert refused["code"] == "VALIDATION_ERROR"
 
