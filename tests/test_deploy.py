@@ -31,7 +31,7 @@ def test_unit(tmp_path: Path) -> None:
     """systemd knows every word of the unit, and calls its exposure at most 5 of 10."""
     unit = tmp_path / "qchat.service"
     unit.write_text(
-        (DEPLOY / "qchat.service").read_text().replace("/opt/qchat/bin/qchat-server", sys.executable)
+        (DEPLOY / "qchat.service").read_text().replace("/opt/qchat/bin/qchat-server", "/bin/true")
     )
     assert run("systemd-analyze", "verify", unit) == ""
     run("systemd-analyze", "security", "--offline=true", "--threshold=50", unit)

@@ -90,6 +90,7 @@ class Browser:
         self.cdp("Emulation.clearDeviceMetricsOverride")
         self.cdp("Emulation.setEmulatedMedia", features=[])
         self.network(online=True)
+        self.cdp("Network.clearBrowserCookies")  # they know no ports: the next service would get them
         for name in [path.name for path in self.downloads.iterdir()]:
             (self.downloads / name).unlink()
         self.console()
