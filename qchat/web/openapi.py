@@ -50,6 +50,11 @@ PHRASES = {
     304: "it has not changed",
     503: "not now",
 }
+TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "Needed where access control is on; browsers that have logged in have a cookie instead.",
+}
 DESCRIPTION = """\
 Everything is JSON in UTF-8; times are seconds since the epoch; unknown fields are to be skipped.
 Streams are server-sent events: each has one line of data, which is JSON with a `type`, and an id by which
@@ -79,8 +84,10 @@ class _Writer:
         return {
             "openapi": "3.1.0",
             "info": {"title": "qchat", "version": qchat.__version__, "description": DESCRIPTION},
+            "security": [{}, {"token": []}],  # needed where access control is on
             "paths": paths,
             "components": {
+                "securitySchemes": {"token": TOKEN},
                 "schemas": self.schemas.components,
                 "responses": self.errors,
                 "links": self.links,
