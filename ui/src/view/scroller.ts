@@ -41,7 +41,7 @@ export class Scroller {
     this.asked = true;
     requestAnimationFrame(() => {
       this.asked = false;
-      if (this.atEnd && !this.selecting()) this.box.scrollTop = this.box.scrollHeight;
+      if (this.atEnd && !this.selecting()) this.scroll();
       else this.tell();
     });
   }
@@ -49,9 +49,15 @@ export class Scroller {
   toEnd(): void {
     this.atEnd = true;
     getSelection()?.empty();
-    this.box.scrollTop = this.box.scrollHeight;
+    this.scroll();
     this.grew();
     this.tell();
+  }
+
+  private scroll(): void {
+    this.box.scrollTop = this.box.scrollHeight;
+    // Its event comes later, when a reader may have begun to leave; it must not pass for his coming back.
+    this.last = this.box.scrollTop;
   }
 
   /** Remember what is in view; the function that is returned brings it back there. */
