@@ -215,7 +215,7 @@ async def test_leaving_leaks_nothing(start_service: StartService) -> None:
 
 async def test_heartbeat(start_service: StartService) -> None:
     """A silent stream says ping: as a named event on /events, as a comment on the drop-in stream."""
-    client, _ = await start_service(QCHAT_HEARTBEAT="1")
+    client, _ = await start_service(QCHAT_HEARTBEAT="1", QCHAT_SHUTDOWN_GRACE="0")
     session = await client.session()
     async with client.http.get(client.url + f"{API}/sessions/{session}/events") as response:
         assert await response.content.readuntil(b"event: ping\ndata: {}\n\n")

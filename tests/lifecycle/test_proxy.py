@@ -127,10 +127,10 @@ async def test_silence_is_not_cut(http: aiohttp.ClientSession, tmp_path: Path, p
     env = environment(tmp_path / "sessions", QCHAT_HEARTBEAT="1")
     async with (
         server(env, tmp_path / "log") as running,
-        proxy(int(running.url.rpartition(":")[2]), "3s") as url,
+        proxy(int(running.url.rpartition(":")[2]), "2s") as url,
     ):
         client = Client(http, url)
-        turn = await client.turn(await client.session(), "sleep 8\nsay done")
+        turn = await client.turn(await client.session(), "sleep 5\nsay done")
         assert answer(await client.events(turn["events_url"])) == "done"
 
 

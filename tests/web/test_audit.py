@@ -66,7 +66,7 @@ async def test_prompts_are_written_down_when_they_are_taken(
     start_service: StartService, tmp_path: Path
 ) -> None:
     """A prompt is in the log before its turn ends, with the session that was made for it; a repeat is not."""
-    client, ctx = await start_service()
+    client, ctx = await start_service(QCHAT_SHUTDOWN_GRACE="0")
     key = {"Idempotency-Key": "k"}
     async with client.http.post(
         f"{client.url}{API}/chat/stream", json={"message": "hang"}, headers=key

@@ -19,7 +19,7 @@ from qchat.web.operation import operation_of
 from qchat.web.routes import add_routes
 from tests.harness import ROUNDS, Client, bash, environment, frames, server
 
-SECONDS = str(25 * min(ROUNDS, 20))
+SECONDS = str(12 * min(ROUNDS, 40))
 
 
 @pytest.fixture(scope="module")
