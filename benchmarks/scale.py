@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from benchmarks.load import Client, call, request
+from benchmarks.load import Client, Stream, call, request
 from benchmarks.measure import WARM_UP, Bench, counted, latencies, spread
 from benchmarks.plot import lines
 from benchmarks.serving import Server, serving
@@ -96,6 +96,10 @@ def _speed(count: int, seconds: float) -> float:
     return count / MB / seconds
 
 
+def _has_event(stream: Stream) -> bool:
+    return b"data: " in stream.tail
+
+
 def _resumes(port: int, events: str, size: int) -> list[float]:
     """Milliseconds until the first frame, from places spread over the transcript, the last first."""
     found = []
@@ -103,7 +107,7 @@ def _resumes(port: int, events: str, size: int) -> list[float]:
         client = Client()
         place = size * number // 51 + 7
         stream = client.open(port, request(port, "GET", f"{events}?after=1-{place}"))
-        client.read(lambda stream=stream: b"data: " in stream.tail, 30)  # type: ignore[misc]
+        client.read(partial(_has_event, stream), 30)
         found.append((time.monotonic_ns() - stream.sent) / 1e6)
         client.close()
     return found

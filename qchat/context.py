@@ -106,10 +106,9 @@ class Context:
         turns = Turns(
             settings=settings,
             store=store,
-            state=state,
             feed=feed,
             idle=idle,
-            endings=Endings(store=store, feed=feed, idle=idle, observer=observer),
+            endings=Endings(store=store, state=state, feed=feed, idle=idle, observer=observer),
             executor=executor,
             launcher=launcher,
             records=records,

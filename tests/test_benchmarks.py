@@ -10,7 +10,7 @@ import pytest
 from tests.harness import ROOT
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="without a C compiler")
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler: apt-get install gcc libc6-dev")
 def test_report(tmp_path: Path) -> None:
     """A tiny round runs the floor and the service side by side, and writes its table and its plots."""
     subprocess.run(

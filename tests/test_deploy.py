@@ -26,7 +26,7 @@ def test_dockerfile() -> None:
     assert run(Path(sys.executable).with_name("hadolint"), DEPLOY / "Dockerfile") == ""
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs the package systemd")
 def test_unit(tmp_path: Path) -> None:
     """systemd knows every word of the unit, and calls its exposure at most 5 of 10."""
     unit = tmp_path / "qchat.service"
@@ -37,7 +37,7 @@ def test_unit(tmp_path: Path) -> None:
     run("systemd-analyze", "security", "--offline=true", "--threshold=50", unit)
 
 
-@pytest.mark.skipif(shutil.which("caddy") is None, reason="needs caddy")
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="needs caddy: apt-get install caddy")
 def test_caddyfile(tmp_path: Path) -> None:
     """Caddy understands every word of its file."""
     env = {**os.environ, "HOME": str(tmp_path)}  # where it keeps what it made

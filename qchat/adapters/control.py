@@ -104,11 +104,11 @@ class Control:
         )
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        # Imported here: it takes a quarter of a second, and most commands ask no service.
-        import aiohttp  # noqa: PLC0415
+        # Imported here: aiohttp takes a quarter of a second, and most commands ask no service.
+        import aiohttp  # noqa: PLC0415  # as said above
 
-        from qchat.client import ApiError, ClientError  # noqa: PLC0415
-        from qchat.client.transport import Transport  # noqa: PLC0415
+        from qchat.client import ApiError, ClientError  # noqa: PLC0415  # imports aiohttp
+        from qchat.client.transport import Transport  # noqa: PLC0415  # likewise
 
         async def ask() -> dict[str, Any]:
             with _short_path(self._path) as short:

@@ -84,9 +84,10 @@ class Launcher:
         """
         try:
             report = await self.sandbox.measure(spawner)
-            say = log.info if report.level == "full" else log.warning
-            for sentence in report.sentences():
-                say(sentence)
+            level, *concerns = report.sentences()
+            (log.info if report.level == "full" else log.warning)(level)
+            for sentence in concerns:
+                log.warning(sentence)
         finally:
             self.measured.set()
 

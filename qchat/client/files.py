@@ -79,9 +79,9 @@ class Files:
         with suppress(NotFound):  # an earlier attempt, whose answer was lost, may have done it
             await self.transport.request("DELETE", self._path(path))
 
-    async def archive(self, format: Literal["zip", "tar.gz"] = "zip") -> AsyncGenerator[bytes]:  # noqa: A002
+    async def archive(self, kind: Literal["zip", "tar.gz"] = "zip") -> AsyncGenerator[bytes]:
         """The whole workspace, in pieces."""
-        path = f"{self.session_path}/archive?format={format}"
+        path = f"{self.session_path}/archive?format={kind}"
         async with self.transport.open("GET", path) as response:
             async for piece in response.content.iter_chunked(PIECE_BYTES):
                 yield piece

@@ -89,7 +89,7 @@ _TABLE = (
 def decide(
     *,
     form: Form,
-    exit: int | None,  # noqa: A002
+    exit_code: int | None,
     answered: bool,
     stderr: str,
     worked: bool = False,
@@ -97,7 +97,7 @@ def decide(
 ) -> Outcome:
     """The outcome of a turn that nobody stopped.
 
-    :param exit: the exit code, negative for a signal; None when nobody saw the end.
+    :param exit_code: the exit code, negative for a signal; None when nobody saw the end.
     :param answered: whether the answer has any text.
     :param stderr: what the agent wrote there, or the last 64 KiB of it.
     :param worked: whether a tool has completed, which may be all that was asked for.
@@ -105,24 +105,25 @@ def decide(
     """
     said = report(stderr)
     found = [(row, match) for row in _TABLE if form == "q" and (match := row.sign.search(said))]
-    succeeded = exit == 0 and (answered or worked or command or form == "plain")
+    succeeded = exit_code == 0 and (answered or worked or command or form == "plain")
     for row, match in found:
         if row.fatal or not succeeded:
             return Outcome("failed", row.code, shorten(said[match.start() :]))
     if succeeded:
         return Outcome("completed", detail=shorten(said) if command and not answered else "")
     said = shorten(said)
-    if exit == 0:
+    if exit_code == 0:
         return Outcome("failed", "QCLI_PROCESSING_ERROR", said or _NO_ANSWER)
-    return Outcome("failed", "QCLI_PROCESSING_ERROR", shorten(": ".join(filter(None, (_ending(exit), said)))))
+    detail = ": ".join(filter(None, (_ending(exit_code), said)))
+    return Outcome("failed", "QCLI_PROCESSING_ERROR", shorten(detail))
 
 
-def _ending(exit: int | None) -> str:  # noqa: A002
-    if exit is None:
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None:
         return "the agent's end was not seen"
-    if exit > 0:
-        return f"the agent exited with code {exit}"
+    if exit_code > 0:
+        return f"the agent exited with code {exit_code}"
     try:
-        return f"the agent was ended by {signal.Signals(-exit).name}"
+        return f"the agent was ended by {signal.Signals(-exit_code).name}"
     except ValueError:
-        return f"the agent was ended by signal {-exit}"
+        return f"the agent was ended by signal {-exit_code}"

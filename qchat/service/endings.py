@@ -1,17 +1,21 @@
 """How a turn's end is made a fact: written down first, told then."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
 from attrs import define
 
+from qchat.adapters.statedir import StateDir
 from qchat.adapters.store import Store
-from qchat.errors import QchatError
-from qchat.model.turn import Ending, Turn
+from qchat.adapters.transcript import digest
+from qchat.errors import QchatError, StorageFull
+from qchat.model.turn import Ending, Reason, Turn
 from qchat.service.feed import Feed
 from qchat.service.idle import IdleClock
 from qchat.service.observer import Observer
+from qchat.service.run import CODES
 
 log = structlog.get_logger()
 RETRY_SECONDS = 1.0
@@ -20,6 +24,7 @@ RETRY_SECONDS = 1.0
 @define(eq=False, kw_only=True)
 class Endings:
     store: Store
+    state: StateDir
     feed: Feed
     idle: IdleClock
     observer: Observer
@@ -45,6 +50,20 @@ class Endings:
             bytes=ending.bytes,
             seconds=ended.seconds,
         )
+
+    def of_failure(self, turn: Turn, error: Exception) -> Ending:
+        """Of a turn that could not become a process, or was lost sight of."""
+        if isinstance(error, QchatError):
+            code = "STORAGE_FULL" if isinstance(error, StorageFull) else "QCLI_UNAVAILABLE"
+            return Ending(reason="failed", ended=time.time(), code=code, detail=str(error))
+        log.error("turn failed", **turn.names, exc_info=error)
+        return Ending(reason="failed", ended=time.time(), code="QCLI_PROCESSING_ERROR")
+
+    async def of_lost(self, turn: Turn, reason: Reason) -> Ending:
+        """Of a turn that nobody runs any more; its transcript tells how far it came."""
+        path = self.state.transcript(turn.session_id, turn.number)
+        size, sha256 = await asyncio.to_thread(digest, path)
+        return Ending(reason=reason, ended=time.time(), bytes=size, sha256=sha256, code=CODES.get(reason))
 
     async def insist(self, turn: Turn, ending: Ending, *, given_up: Callable[[], bool]) -> None:
         """Commit as soon as it can be, unless ``given_up``. A full disk delays it: what is told must last."""

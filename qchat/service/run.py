@@ -144,7 +144,7 @@ class Run:
         else:
             outcome = decide(
                 form=self.turn.form,
-                exit=code,
+                exit_code=code,
                 answered=self.tail.answered,
                 worked=self.tail.worked,
                 command=self.command,

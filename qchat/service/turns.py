@@ -14,11 +14,9 @@ import structlog
 from attrs import define, evolve, field
 
 from qchat.adapters.launcher import Launcher
-from qchat.adapters.statedir import StateDir
 from qchat.adapters.store import Store
 from qchat.adapters.submission import Repeat, Submission
-from qchat.adapters.transcript import digest
-from qchat.errors import Overloaded, QchatError, SessionNotFound, StorageFull, TurnNotFound
+from qchat.errors import Overloaded, QchatError, SessionNotFound, TurnNotFound
 from qchat.model.turn import Ending, Reason, Turn
 from qchat.service.endings import RETRY_SECONDS, Endings
 from qchat.service.executor import Executor
@@ -27,7 +25,7 @@ from qchat.service.idle import IdleClock
 from qchat.service.line import Line
 from qchat.service.observer import Observer
 from qchat.service.records import Records
-from qchat.service.run import CODES, Run
+from qchat.service.run import Run
 from qchat.service.shielded import all_finished, shielded
 from qchat.settings import Settings
 
@@ -40,7 +38,6 @@ SYNC_SECONDS = 2.0
 class Turns:
     settings: Settings
     store: Store
-    state: StateDir
     feed: Feed
     idle: IdleClock
     endings: Endings
@@ -182,12 +179,8 @@ class Turns:
     async def _run(self, turn: Turn) -> None:
         try:
             ending = await self._execute(turn)
-        except QchatError as error:
-            code = "STORAGE_FULL" if isinstance(error, StorageFull) else "QCLI_UNAVAILABLE"
-            ending = Ending(reason="failed", ended=time.time(), code=code, detail=str(error))
-        except Exception:
-            log.exception("turn failed", **turn.names)
-            ending = Ending(reason="failed", ended=time.time(), code="QCLI_PROCESSING_ERROR")
+        except Exception as error:  # noqa: BLE001  # whatever it is, the turn must get its end
+            ending = self.endings.of_failure(turn, error)
         try:
             await self._end(turn, ending)
             if ending.reason == "completed":
@@ -270,18 +263,12 @@ class Turns:
 
         async def write_off() -> None:
             for turn in turns:
-                await self._end(turn, await self._lost(turn, reason))
+                await self._end(turn, await self.endings.of_lost(turn, reason))
             self._give_place(turns[0].session_id)
 
         if turns:
             self._runs[turns[0].session_id] = None
             self._own(write_off())
-
-    async def _lost(self, turn: Turn, reason: Reason) -> Ending:
-        """The ending of a turn that nobody runs any more; its transcript tells how far it came."""
-        path = self.state.transcript(turn.session_id, turn.number)
-        size, sha256 = await asyncio.to_thread(digest, path)
-        return Ending(reason=reason, ended=time.time(), bytes=size, sha256=sha256, code=CODES.get(reason))
 
     # Lifetime
 
@@ -292,7 +279,7 @@ class Turns:
                 self._line.append(turn)
                 continue
             try:
-                await self.endings.commit(turn, await self._lost(turn, "interrupted"))
+                await self.endings.commit(turn, await self.endings.of_lost(turn, "interrupted"))
             except QchatError:  # a full disk: serve all the same, so that it can be emptied
                 self._write_off([turn], "interrupted")
         self._schedule()

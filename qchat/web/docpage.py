@@ -12,7 +12,7 @@ STYLE = """
 :root { color-scheme: light dark; --line: light-dark(#d8dbe0, #3a3d44);
   --soft: light-dark(#f4f5f7, #23252b) }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
-h1 { margin: .5rem 0 } h2 { margin: 2rem 0 .5rem; text-transform: capitalize }
+h1 { margin: .5rem 0 } h2 { margin: 2rem 0 .5rem }
 code, pre { font-family: ui-monospace, monospace; font-size: .875em; overflow-wrap: anywhere }
 td:first-child code { white-space: nowrap }
 table code { background: var(--soft) }
@@ -24,6 +24,8 @@ table { border-collapse: collapse; width: 100%; margin: .5rem 0 }
 td, th { border-top: 1px solid var(--line); padding: .3rem .5rem; text-align: left; vertical-align: top }
 a { color: light-dark(#0b57d0, #8ab4f8) }
 """
+TITLES = {"openai": "OpenAI", "meta": "The service", "document": "This document", "login": "Logging in"}
+"""Of groups of operations that are not called as their module is."""
 POLICY = (
     f"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src"
     f" 'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'"
@@ -55,7 +57,7 @@ def _operations(document: dict[str, Any]) -> Iterator[str]:
         for method, told in methods.items()
     ]
     for tag in dict.fromkeys(row[0] for row in found):
-        yield f"<h2>{_text(tag)}</h2>"
+        yield f"<h2>{_text(TITLES.get(tag, tag.capitalize()))}</h2>"
         for _, path, method, told in (row for row in found if row[0] == tag):
             yield _operation(document, path, method, told)
 

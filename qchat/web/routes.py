@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from qchat.web.handlers import chat, document, files, login, meta, openai, sessions, turns
+from qchat.web.handlers import chat, document, files, login, meta, openai, sessions, turns, uploads
 from qchat.web.openapi import document as describe
 
 API = "/api/v1"
@@ -38,9 +38,9 @@ def add_routes(app: web.Application) -> None:
             web.delete(SESSION, sessions.delete),
             web.patch(SESSION, sessions.patch),
             web.get(f"{SESSION}/files", files.index),
-            web.post(f"{SESSION}/files", files.post),
+            web.post(f"{SESSION}/files", uploads.post),
             web.get(FILE, files.download),
-            web.put(FILE, files.put),
+            web.put(FILE, uploads.put),
             web.delete(FILE, files.delete),
             web.get(f"{SESSION}/archive", files.archive, allow_head=False),
             web.get(f"{SESSION}/messages", sessions.messages),

@@ -32,7 +32,7 @@ def outcome_of(name: str) -> Outcome:
     events = make_parser("q", "markdown").feed((RECORDINGS / f"{name}.out").read_bytes())
     return decide(
         form="q",
-        exit=facts["exit"],
+        exit_code=facts["exit"],
         answered=any(isinstance(event, Text) for event in events),
         worked=any(isinstance(event, Tool) and event.state == "completed" for event in events),
         stderr=(RECORDINGS / f"{name}.err").read_text(),
@@ -67,19 +67,19 @@ def test_every_recording_has_its_outcome(name: str) -> None:
 )
 def test_a_service_failure_is_told_by_its_causes(said: str, code: str) -> None:
     """A chain of causes tells a throttled service and a refused login from one that failed."""
-    assert decide(form="q", exit=0, answered=False, stderr=TROUBLE.format(said)).code == code
+    assert decide(form="q", exit_code=0, answered=False, stderr=TROUBLE.format(said)).code == code
 
 
 def test_a_failure_in_the_midst_of_an_answer_is_a_failure() -> None:
     """Text that came before the service failed does not make the turn complete."""
-    assert decide(form="q", exit=0, answered=True, stderr=TROUBLE.format("broken")).reason == "failed"
+    assert decide(form="q", exit_code=0, answered=True, stderr=TROUBLE.format("broken")).reason == "failed"
 
 
 @pytest.mark.parametrize("draw", ["⠋ Thinking...\r\x1b[2K", "\x1b[?25l⠙ Thinking...\x1b[1G", "⠋ x\r"])
 def test_what_a_spinner_leaves_behind_hides_no_failure(draw: str) -> None:
     """What the CLI draws over and over in one line is not the beginning of what it says next."""
     stderr = f"{draw}{draw}\x1b[38;5;9mAmazon Q rate limit reached:\n    wait 30 s\x1b[0m\n"
-    outcome = decide(form="q", exit=0, answered=False, stderr=stderr)
+    outcome = decide(form="q", exit_code=0, answered=False, stderr=stderr)
     assert (outcome.code, outcome.detail) == (
         "QCLI_THROTTLED",
         "Amazon Q rate limit reached:\n    wait 30 s",
@@ -98,20 +98,20 @@ def test_what_a_spinner_leaves_behind_hides_no_failure(draw: str) -> None:
 )
 def test_other_words_for_the_same_are_known(said: str, code: str) -> None:
     """What a relative of the CLI may say instead means the same."""
-    assert decide(form="q", exit=1, answered=False, stderr=said + "\n").code == code
+    assert decide(form="q", exit_code=1, answered=False, stderr=said + "\n").code == code
 
 
 def test_a_command_needs_no_answer() -> None:
     """A command of the CLI itself is done when it exits with 0, and what it said on stderr is kept."""
-    done = decide(form="q", exit=0, answered=False, command=True, stderr="Usage: /x\n")
+    done = decide(form="q", exit_code=0, answered=False, command=True, stderr="Usage: /x\n")
     assert done == Outcome("completed", detail="Usage: /x")
-    assert decide(form="q", exit=1, answered=False, command=True, stderr="").reason == "failed"
+    assert decide(form="q", exit_code=1, answered=False, command=True, stderr="").reason == "failed"
 
 
 def test_a_monthly_limit_says_when_it_resets() -> None:
     """The detail of a reached limit has the CLI's own words on when to come back."""
     stderr = "\x1b[38;5;11mMonthly request limit reached\x1b[0m - The limits reset on 12/01.\n\n"
-    outcome = decide(form="q", exit=0, answered=False, stderr=stderr)
+    outcome = decide(form="q", exit_code=0, answered=False, stderr=stderr)
     assert outcome.code == "QCLI_THROTTLED"
     assert "12/01" in outcome.detail
 
@@ -129,31 +129,32 @@ def test_a_monthly_limit_says_when_it_resets() -> None:
 )
 def test_remarks_beside_an_answer_are_no_failure(stderr: str) -> None:
     """An answer and exit code 0 are a success when stderr has nothing but remarks."""
-    assert decide(form="q", exit=0, answered=True, stderr=stderr) == Outcome("completed")
+    assert decide(form="q", exit_code=0, answered=True, stderr=stderr) == Outcome("completed")
 
 
 def test_a_tool_that_did_all_there_was_to_do_is_an_answer() -> None:
     """A turn without text, in which a tool has completed, is complete."""
-    assert decide(form="q", exit=0, answered=False, worked=True, stderr="").reason == "completed"
+    assert decide(form="q", exit_code=0, answered=False, worked=True, stderr="").reason == "completed"
 
 
 def test_any_program_is_judged_by_its_exit_code() -> None:
     """For programs of unknown kind only the exit code counts, and the detail is what they said."""
-    assert decide(form="plain", exit=0, answered=False, stderr="error: none").reason == "completed"
-    failed = decide(form="plain", exit=3, answered=True, stderr="no such file\n")
+    assert decide(form="plain", exit_code=0, answered=False, stderr="error: none").reason == "completed"
+    failed = decide(form="plain", exit_code=3, answered=True, stderr="no such file\n")
     assert failed == Outcome("failed", "QCLI_PROCESSING_ERROR", "the agent exited with code 3: no such file")
 
 
 def test_an_end_by_a_signal_is_named() -> None:
     """The detail names the signal that ended the agent, and says so when nobody saw the end."""
-    assert decide(form="q", exit=-9, answered=True, stderr="").detail == "the agent was ended by SIGKILL"
-    assert decide(form="q", exit=-99, answered=True, stderr="").detail == "the agent was ended by signal 99"
-    assert decide(form="q", exit=None, answered=True, stderr="").detail == "the agent's end was not seen"
+    assert decide(form="q", exit_code=-9, answered=True, stderr="").detail == "the agent was ended by SIGKILL"
+    unnamed = decide(form="q", exit_code=-99, answered=True, stderr="")
+    assert unnamed.detail == "the agent was ended by signal 99"
+    assert decide(form="q", exit_code=None, answered=True, stderr="").detail == "the agent's end was not seen"
 
 
 def test_the_detail_is_bounded() -> None:
     """However much the agent said, the detail has 4 KiB of UTF-8 at most, with its beginning in it."""
-    outcome = decide(form="q", exit=1, answered=False, stderr="error: 失败 " + "错" * 100_000)
+    outcome = decide(form="q", exit_code=1, answered=False, stderr="error: 失败 " + "错" * 100_000)
     assert outcome.detail.startswith("error: 失败")
     assert len(outcome.detail.encode()) <= MAX_BYTES
 
@@ -180,7 +181,7 @@ def test_the_detail_is_bounded() -> None:
 )
 def test_a_detail_never_has_a_credential(said: str, secret: str) -> None:
     """Whatever looks like a token, a key or a password is taken out."""
-    assert secret not in decide(form="q", exit=1, answered=False, stderr=f"error: {said}").detail
+    assert secret not in decide(form="q", exit_code=1, answered=False, stderr=f"error: {said}").detail
 
 
 def test_paths_and_identifiers_are_no_credentials() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tarfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,13 @@ async def made(client: Client) -> tuple[str, Path]:
 
 def url_of(client: Client, session: str, path: bytes) -> URL:
     return URL(f"{client.url}{API}/sessions/{session}/files/{quote_from_bytes(path)}", encoded=True)
+
+
+def extracted(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """What a regular file in an archive holds."""
+    file = tar.extractfile(member)
+    assert file is not None
+    return file.read()
 
 
 def held(directory: Path) -> list[str]:

@@ -16,7 +16,7 @@ from yarl import URL
 
 from tests.conftest import StartService
 from tests.harness import Client, until
-from tests.web.places import API, held, made, url_of
+from tests.web.places import API, extracted, held, made, url_of
 
 NAMES = [
     b"plain.txt",
@@ -174,7 +174,7 @@ async def test_archive(client: Client, kind: str) -> None:
             found = {name: archive.read(name) for name in archive.namelist()}
     else:
         with tarfile.open(fileobj=data) as tar:
-            found = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+            found = {member.name: extracted(tar, member) for member in tar}
     assert found == {"sub/文件": b"content", "big": (directory / "big").read_bytes()}
     await client.json("GET", f"{API}/sessions/{session}/archive?format=rar", status=400)
 

@@ -32,8 +32,8 @@ def of(url: str, **options: Any) -> AsyncOpenAI:
     return AsyncOpenAI(base_url=f"{url}/v1", api_key="none", **options)
 
 
-async def ask(ai: AsyncOpenAI, *messages: dict[str, Any], **options: Any) -> Any:
-    return await ai.chat.completions.create(model="any", messages=list(messages), **options)  # type: ignore[arg-type]
+async def ask(ai: AsyncOpenAI, *messages: Any, **options: Any) -> Any:
+    return await ai.chat.completions.create(model="any", messages=messages, **options)
 
 
 async def test_whole(ai: AsyncOpenAI, client: Client) -> None:
