@@ -126,7 +126,8 @@ async def test_starts_on_a_full_disk(http: aiohttp.ClientSession, small_disk: Pa
     async with server(env, tmp_path / "log") as running:
         client = Client(http, running.url)
         busy = {"message": "say b", "session_id": session}
-        await client.json("POST", f"{API}/chat", json=busy, status=409)
+        # Busy, or ended already, where the last page of the database's log had room for that much.
+        assert (await client.json("POST", f"{API}/chat", json=busy))["http_status"] in (409, 507)
         os.unlink(small_disk / "sessions" / session / "filler")
         assert (await client.ended(session, 1))["reason"] == "interrupted"
         await client.json("POST", f"{API}/chat", json=busy, status=200)
