@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import aiohttp
 from attrs import define, field
+from yarl import URL
 
 from qchat.client.session import Session
 from qchat.client.transport import Transport
@@ -14,7 +15,16 @@ PATIENCE_SECONDS = 60.0
 SILENCE_SECONDS = 60.0
 
 
-def _without_slash(url: str) -> str:
+def _base_url(url: str) -> str:
+    """:raises ValueError: for what is no address of a service; waiting would not make it one."""
+    try:
+        fits = URL(url).scheme in ("http", "https") and URL(url).host
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"base_url={url!r}: it takes http://HOST:PORT or https://HOST, with a path or without"
+        )
     return url.rstrip("/")
 
 
@@ -31,7 +41,7 @@ class Client:
         socket; it stays open.
     """
 
-    base_url: str = field(converter=_without_slash)
+    base_url: str = field(converter=_base_url)
     token: str | None = field(default=None, repr=False, kw_only=True)
     patience: float = field(default=PATIENCE_SECONDS, kw_only=True)
     silence: float = field(default=SILENCE_SECONDS, kw_only=True)

@@ -1,13 +1,11 @@
 """The files of a session's workspace."""
 
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import suppress
 from typing import Any, Literal
 from urllib.parse import quote
 
 from attrs import frozen
 
-from qchat.client.errors import NotFound
 from qchat.client.transport import Transport
 from qchat.client.values import File
 
@@ -76,8 +74,7 @@ class Files:
 
     async def delete(self, path: Path) -> None:
         """One that is gone already is no error."""
-        with suppress(NotFound):  # an earlier attempt, whose answer was lost, may have done it
-            await self.transport.request("DELETE", self._path(path))
+        await self.transport.delete(self._path(path), gone="FILE_NOT_FOUND")
 
     async def archive(self, kind: Literal["zip", "tar.gz"] = "zip") -> AsyncGenerator[bytes]:
         """The whole workspace, in pieces."""

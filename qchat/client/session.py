@@ -1,7 +1,7 @@
 """Sessions and turns, as handles: they hold no state, so any number of them may name the same."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Literal
 from uuid import uuid4
 
@@ -95,9 +95,12 @@ class Session:
         :raises SessionBusy:
         :raises Conflict: the key belongs to another prompt.
         """
-        headers = {"Idempotency-Key": key or uuid4().hex}
-        body = {"message": message, "on_busy": on_busy}
-        turn = await self.transport.json("POST", f"{self._path}/turns", json=body, headers=headers)
+        body = {
+            "message": message,
+            "on_busy": on_busy,
+            "request_id": uuid4().hex if key is None else key,
+        }
+        turn = await self.transport.json("POST", f"{self._path}/turns", json=body)
         return self.turn(turn["turn"])
 
     async def ask(self, message: str, *, on_busy: Literal["reject", "queue"] = "reject") -> str:
@@ -131,5 +134,4 @@ class Session:
 
     async def delete(self) -> None:
         """End what runs, remove directory and history. One that is gone already is no error."""
-        with suppress(NotFound):  # an earlier attempt, whose answer was lost, may have done it
-            await self.transport.request("DELETE", self._path)
+        await self.transport.delete(self._path, gone="SESSION_NOT_FOUND")

@@ -12,7 +12,7 @@ import aiohttp
 from attrs import define, field
 from yarl import URL
 
-from qchat.client.errors import ApiError, ClientError, ConnectionLost, Unavailable, api_error
+from qchat.client.errors import ApiError, ClientError, ConnectionLost, NotFound, Unavailable, api_error
 
 FIRST_DELAY, LONGEST_DELAY = 0.1, 5.0
 CONNECT_SECONDS = 10.0
@@ -97,6 +97,15 @@ class Transport:
                 if not passes(error):
                     raise
                 await patience.pause(error, error.retry_after)
+
+    async def delete(self, path: str, *, gone: str) -> None:
+        """Remove what ``path`` names; ``gone`` is the error's code when there is no such thing any more."""
+        try:
+            await self.request("DELETE", path)
+        except NotFound as error:
+            # An earlier attempt, whose answer was lost, may have done it; any other 404 says something else.
+            if error.code != gone:
+                raise
 
     async def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Like :meth:`request`, for an answer that is an object."""

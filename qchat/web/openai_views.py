@@ -145,7 +145,8 @@ def is_openai(request: web.Request) -> bool:
 def error_body(error: QchatError, lang: str) -> OpenAIErrorBody:
     """The same error, for OpenAI's clients."""
     told = error.body(lang)
-    parts = [told.error, *(str(one) for one in (told.details,) if one is not ABSENT)]
+    details = "" if told.details is ABSENT else str(told.details)
+    parts = [told.error, *([details] if details not in told.error else [])]  # a turn's text may end in them
     advice = [] if told.suggestions is ABSENT else told.suggestions
     default = "invalid_request_error" if error.status < 500 and error.status != 408 else "server_error"
     return OpenAIErrorBody(

@@ -10,7 +10,7 @@ from qchat.model.conversation import Said, as_prompt, last_of_user
 from qchat.model.session import is_session_id
 from qchat.model.shape import ABSENT, SessionId, limits
 from qchat.settings import Settings
-from qchat.web.wire import check_message, on_busy
+from qchat.web.wire import check_message, in_json, on_busy
 
 SESSION_HEADER = "X-Session-Id"
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -22,8 +22,8 @@ TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal":
 class InvalidParameter(ValidationError):
     """A field of the request is not one that can be answered."""
 
-    def __init__(self, param: str, allowed: str) -> None:
-        super().__init__(f"{param}: {allowed}")
+    def __init__(self, param: str, allowed: str, value: Any = ABSENT) -> None:
+        super().__init__(f"{param}{'' if value is ABSENT else f'={in_json(value)}'}: {allowed}")
         self.param = param
 
 
@@ -109,9 +109,9 @@ def completion_request(
 def _refuse(fields: dict[str, Any]) -> None:
     """What would change the shape of the answer, or its meaning; mere wishes are ignored."""
     if not isinstance(fields.get("model"), str | None):
-        raise InvalidParameter("model", "it takes a string")
+        raise InvalidParameter("model", "it takes a string", fields["model"])
     if fields.get("n") not in (None, 1) or isinstance(fields.get("n"), bool):
-        raise InvalidParameter("n", f"{str(fields['n'])[:100]}: it takes 1, there is one answer")
+        raise InvalidParameter("n", "it takes 1, there is one answer", fields["n"])
     for name in ("tools", "functions"):
         if fields.get(name):
             raise InvalidParameter(name, "the agent has tools of its own, and takes none")
@@ -121,21 +121,21 @@ def _refuse(fields: dict[str, Any]) -> None:
         raise InvalidParameter("logprobs", "the agent does not tell them")
     form = fields.get("response_format")
     if form is not None and (not isinstance(form, dict) or form.get("type", "text") != "text"):
-        raise InvalidParameter("response_format", 'it takes {"type": "text"}')
+        raise InvalidParameter("response_format", 'it takes {"type": "text"}', form)
     if fields.get("modalities") not in (None, [], ["text"]):
-        raise InvalidParameter("modalities", 'it takes ["text"]')
+        raise InvalidParameter("modalities", 'it takes ["text"]', fields["modalities"])
 
 
 def _options(fields: dict[str, Any]) -> dict[str, Any]:
     options = fields.get("stream_options")
     if not isinstance(options, dict | None):
-        raise InvalidParameter("stream_options", "it takes an object")
+        raise InvalidParameter("stream_options", "it takes an object", options)
     return options or {}
 
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | None):
-        raise InvalidParameter(name, f"{str(value)[:100]!r}: it takes true or false")
+        raise InvalidParameter(name, "it takes true or false", value)
     return bool(value)
 
 
@@ -143,7 +143,7 @@ def _session_id(headers: Mapping[str, str], fields: dict[str, Any]) -> str | Non
     """From the header, the field, or the metadata; ``user`` never names one."""
     metadata = fields.get("metadata") or {}
     if not isinstance(metadata, dict):
-        raise InvalidParameter("metadata", "it takes an object")
+        raise InvalidParameter("metadata", "it takes an object", metadata)
     named = {
         SESSION_HEADER: headers.get(SESSION_HEADER),
         "session_id": fields.get("session_id"),
@@ -152,7 +152,7 @@ def _session_id(headers: Mapping[str, str], fields: dict[str, Any]) -> str | Non
     named = {name: value for name, value in named.items() if value not in (None, "")}
     for name, value in named.items():
         if not is_session_id(value):
-            raise InvalidParameter(name, f"{str(value)[:100]!r}: it takes a UUID in lower case")
+            raise InvalidParameter(name, "it takes a UUID in lower case", value)
     if len(set(named.values())) > 1:
         raise InvalidParameter("session_id", f"{' and '.join(named)} name different sessions")
     return next(iter(named.values()), None)
@@ -160,19 +160,19 @@ def _session_id(headers: Mapping[str, str], fields: dict[str, Any]) -> str | Non
 
 def _messages(value: Any) -> list[Said]:
     if not isinstance(value, list) or not value:
-        raise InvalidParameter("messages", "it takes a list of at least one message")
+        raise InvalidParameter("messages", "it takes a list of at least one message", value)
     return [_said(f"messages[{index}]", message) for index, message in enumerate(value)]
 
 
 def _said(where: str, message: Any) -> Said:
     if not isinstance(message, dict):
-        raise InvalidParameter(where, "it takes an object with role and content")
+        raise InvalidParameter(where, "it takes an object with role and content", message)
     role = message.get("role")
     if role not in ROLES:
-        raise InvalidParameter(f"{where}.role", f"{str(role)[:100]!r}: it takes one of {', '.join(ROLES)}")
+        raise InvalidParameter(f"{where}.role", f"it takes one of {', '.join(ROLES)}", role)
     name = message.get("name")
     if not isinstance(name, str | None) or not (name or "").isprintable():
-        raise InvalidParameter(f"{where}.name", "it takes printable characters")
+        raise InvalidParameter(f"{where}.name", "it takes printable characters", name)
     return Said(role=role, text=_text(f"{where}.content", message.get("content"), role), name=name or "")
 
 
@@ -182,15 +182,15 @@ def _text(where: str, content: Any, role: str) -> str:
     if content is None and role != "user":  # an assistant that only called a tool
         return ""
     if not isinstance(content, list):
-        raise InvalidParameter(where, "it takes a string or a list of parts")
+        raise InvalidParameter(where, "it takes a string or a list of parts", content)
     return "\n".join(_part(f"{where}[{index}]", part) for index, part in enumerate(content))
 
 
 def _part(where: str, part: Any) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
     if not isinstance(kind, str) or kind not in TEXTS:
-        raise InvalidParameter(f"{where}.type", f"{str(kind)[:100]!r}: it takes text only")
+        raise InvalidParameter(f"{where}.type", "it takes text only", kind)
     text = part.get(TEXTS[kind])
     if not isinstance(text, str):
-        raise InvalidParameter(f"{where}.{TEXTS[kind]}", "it takes a string")
+        raise InvalidParameter(f"{where}.{TEXTS[kind]}", "it takes a string", text)
     return text

@@ -30,6 +30,8 @@ CORS_REQUEST_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Range,"
     " X-Session-Id"
 )
+CLIENT_HEADERS = ("x-stainless-", "openai-", "user-agent")
+"""How the names begin of what OpenAI's own client sends, in a browser too."""
 CORS_RESPONSE_HEADERS = (
     "Accept-Ranges, Content-Disposition, Content-Range, ETag, Retry-After, WWW-Authenticate, X-Session-Id"
 )
@@ -51,7 +53,7 @@ def guard(settings: Settings) -> Middleware:
             return await handler(request)
         _check_origin(request, settings.allowed_origins)
         if request.method == hdrs.METH_OPTIONS and LISTED in request:
-            return _preflight()
+            return _preflight(request)
         return await handler(request)
 
     return guarded
@@ -111,12 +113,14 @@ def _check_origin(request: web.Request, allowed: frozenset[str]) -> None:
         request[LISTED] = origin
 
 
-def _preflight() -> web.Response:
+def _preflight(request: web.Request) -> web.Response:
+    asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS, "").lower().replace(" ", "").split(",")
+    names = [CORS_REQUEST_HEADERS, *(name for name in asked if name.startswith(CLIENT_HEADERS))]
     return web.Response(
         status=204,
         headers={
             hdrs.ACCESS_CONTROL_ALLOW_METHODS: CORS_METHODS,
-            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: CORS_REQUEST_HEADERS,
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: ", ".join(names),
             hdrs.ACCESS_CONTROL_MAX_AGE: "600",
         },
     )

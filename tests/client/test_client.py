@@ -112,10 +112,22 @@ async def test_refusals(client: harness.Client, session: Session) -> None:
     assert await waiting.answer() == "waited"
     with pytest.raises(InvalidRequest, match="VALIDATION_ERROR"):
         await session.send("  ")
+    for key in ("", "a\nb"):
+        with pytest.raises(InvalidRequest, match="request_id"):
+            await session.send("say x", key=key)
     with pytest.raises(NotFound, match="TURN_NOT_FOUND"):
         await session.turn(9).answer()
     with pytest.raises(NotFound, match="ENDPOINT_NOT_FOUND"):
         await Client(client.url + "/elsewhere", http=client.http).create_session()
+    with pytest.raises(NotFound, match="ENDPOINT_NOT_FOUND"):
+        await Client(client.url + "/elsewhere", http=client.http).session(session.id).delete()
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8080", "localhost", "ftp://x", "http://", "http://[", "/v1"])
+def test_no_address(url: str) -> None:
+    """What is no address is refused at once, not waited for."""
+    with pytest.raises(ValueError, match="it takes http://"):
+        Client(url)
 
 
 async def test_files(session: Session) -> None:

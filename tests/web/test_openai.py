@@ -148,6 +148,7 @@ async def test_refused(client: Client, wrong: dict[str, Any], param: str | None)
     assert set(found["error"]) == {"message", "type", "param", "code"}
     assert (found["error"]["type"], found["error"]["code"]) == ("invalid_request_error", "VALIDATION_ERROR")
     assert found["error"]["param"] == param
+    assert not param or param in found["error"]["message"]
     assert (await client.json("GET", "/api/v1/sessions"))["sessions"] == []
 
 
@@ -157,11 +158,13 @@ async def test_ignored(ai: AsyncOpenAI) -> None:
     assert found.choices[0].message.content == "x"
 
 
-async def test_errors(ai: AsyncOpenAI, client: Client, start_service: StartService) -> None:
+async def test_errors(ai: AsyncOpenAI, client: Client) -> None:
     """Every error is one that OpenAI's client knows: no session, no endpoint, no method, no JSON."""
     with pytest.raises(openai.NotFoundError) as missing:
         await ask(ai, user("x"), extra_body={"session_id": NOBODY})
     assert missing.value.code == "SESSION_NOT_FOUND"
+    with pytest.raises(openai.NotFoundError, match="some/other"):
+        await ai.models.retrieve("some/other")
     for method, path, status in (("GET", "/v1/nothing", 404), ("GET", PATH, 405)):
         assert set(await client.json(method, path, status=status)) == {"error"}
     found = await client.json(
@@ -182,6 +185,7 @@ async def test_a_failed_turn_is_not_repeated(ai: AsyncOpenAI, client: Client, st
     with pytest.raises(openai.APIError) as caught:
         await read(await ask(ai, user("say x\nexit 3"), stream=stream))
     assert caught.value.code == "QCLI_PROCESSING_ERROR"
+    assert caught.value.message.count("code 3") == 1
     assert await count_turns(client) == 1
 
 

@@ -44,7 +44,7 @@ from qchat.web.openai_wire import SESSION_HEADER, CompletionBody, CompletionRequ
 from qchat.web.operation import Events, Operation
 from qchat.web.parameters import IDEMPOTENCY_KEY, Header
 from qchat.web.sse import stream
-from qchat.web.wire import json_response, read_json, request_key
+from qchat.web.wire import in_json, json_response, read_json, request_key
 
 ATTEMPT = Header("X-Stainless-Retry-Count", "how often the client has repeated this request by itself")
 SESSION = Header(SESSION_HEADER, "the session to go on in; a new one is made without")
@@ -152,5 +152,8 @@ async def model(request: web.Request) -> web.Response:
     """One model."""
     name = context(request).launcher.name
     if request.match_info["model"] != name:
-        raise EndpointNotFound(f"model {request.match_info['model'][:100]!r}: there is {name!r}")
+        asked = in_json(request.match_info["model"])
+        raise EndpointNotFound(
+            f"model={asked}: there is {in_json(name)}", zh="没有这个模型", en="there is no such model"
+        )
     return json_response(Model(id=name))
