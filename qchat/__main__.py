@@ -12,6 +12,7 @@ from aiohttp import web
 
 import qchat
 from qchat import configuration, log
+from qchat.adapters import eventloop
 from qchat.adapters.sandbox import SandboxError
 from qchat.adapters.statedir import AlreadyRunning
 from qchat.adapters.tokens import TokensError
@@ -46,7 +47,7 @@ def main() -> None:
     for sentence in configuration.unknown(env):
         structlog.get_logger().warning(sentence)
     try:
-        asyncio.run(serve(settings))
+        eventloop.run(serve(settings))
     except (AlreadyRunning, SandboxError, TokensError, QchatError, OSError) as error:
         sys.exit(_complaint(error, 1))
 
@@ -76,8 +77,6 @@ def _complaint(error: Exception, code: int) -> int:
 
 async def serve(settings: Settings) -> None:
     """Run the service until a signal ends it."""
-    # The loop must not wait 5 ms for every turn of a thread that lists, counts or packs files.
-    sys.setswitchinterval(0.0001)
     app = create_app(settings)
     runner = Runner(app, handler_cancellation=True, shutdown_timeout=SHUTDOWN_TIMEOUT)
     stop = asyncio.Event()

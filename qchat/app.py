@@ -8,6 +8,7 @@ from aiohttp import web
 
 from qchat.adapters import switch
 from qchat.adapters.descriptors import Budget
+from qchat.adapters.eventloop import collect_garbage
 from qchat.adapters.statedir import StateDir
 from qchat.context import CONTEXT, Context
 from qchat.settings import Settings
@@ -111,6 +112,7 @@ async def _upkeep(app: web.Application) -> AsyncIterator[None]:
         ctx.turns.sync_transcripts(),
         ctx.metrics.watch_loop(),
         app[CONNECTIONS].watch(),
+        collect_garbage(),
     )
     tasks = [asyncio.create_task(work) for work in works]
     yield

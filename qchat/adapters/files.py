@@ -4,10 +4,8 @@ Agent-written files are hostile, so everything goes through :mod:`.workspace`. S
 """
 
 import os
-import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from fnmatch import translate
 from pathlib import Path
 
 from attrs import define
@@ -17,7 +15,7 @@ from qchat.adapters.beneath import Denied, NotFound, NotRegular
 from qchat.adapters.statedir import storage_error
 from qchat.adapters.tree import MOST_ENTRIES
 from qchat.adapters.upload import Upload
-from qchat.adapters.workspace import Listing, Usage, Workspace, displayed
+from qchat.adapters.workspace import Usage, Workspace
 
 
 @define(eq=False)
@@ -45,25 +43,6 @@ class Files:
                 yield workspace
         finally:
             os.close(fd)
-
-    def listing(
-        self,
-        session_id: str,
-        *,
-        limit: int | None = None,
-        after: bytes = b"",
-        depth: int | None = None,
-        glob: str = "",
-    ) -> Listing:
-        """The regular files of a workspace, in the order of their paths; none when it has vanished.
-
-        ``glob`` is matched against the whole path, and ``limit`` counts what matches.
-        """
-        try:
-            with self.workspace(session_id) as workspace:
-                return workspace.listing(limit, after, depth, matches=_pattern(glob))
-        except NotFound:
-            return Listing([], truncated=False)
 
     def usage(self, session_id: str, most: int = MOST_ENTRIES) -> Usage:
         """What a session takes, its private home included: an agent can write to both."""
@@ -116,10 +95,3 @@ class Files:
         """:raises WorkspaceError:"""
         with self.workspace(session_id) as workspace:
             workspace.remove(path)
-
-
-def _pattern(glob: str) -> Callable[[bytes], object] | None:
-    if not glob:
-        return None
-    match = re.compile(translate(glob)).match
-    return lambda raw: match(displayed(raw))

@@ -15,6 +15,7 @@ from itertools import islice
 from attrs import Factory, define, frozen
 
 from qchat.adapters.beneath import force_directory
+from qchat.adapters.eventloop import give_way
 
 _BATCH = 1000
 _MOST_IN_PLACE = 64
@@ -78,6 +79,7 @@ class _Remover:
 
         :raises OSError: when it cannot be removed.
         """
+        give_way()
         if self.stop():
             raise _Interrupted
         try:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from attrs import define, field
 
 from qchat.adapters.beneath import force_directory, open_directory
+from qchat.adapters.eventloop import give_way
 
 MOST_ENTRIES = 200_000
 _OPEN_LEVELS = 32
@@ -59,6 +60,7 @@ class Walk:
         try:
             self._enter(self.root, b".", self.after)
             while self._levels:
+                give_way()
                 level = self._levels[-1]
                 if not level.keys:
                     self._leave()
@@ -102,6 +104,7 @@ class Walk:
         found = []
         with os.scandir(fd) as entries:
             for entry in entries:
+                give_way()
                 self._read += 1
                 if self._read > self.most or self._late():
                     self.complete = False

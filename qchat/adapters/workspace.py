@@ -9,13 +9,15 @@ import os
 import stat
 import time
 import unicodedata
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import blake2b
 from types import TracebackType
 from typing import Self
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from qchat.adapters.beneath import (
     Denied,
@@ -54,20 +56,46 @@ class Entry:
         return displayed(self.raw.rpartition(b"/")[2])
 
 
-@frozen
+@define(eq=False)
 class Listing:
-    """Files in the order of their paths' bytes."""
+    """Regular files in the order of their paths' bytes, found while they are iterated over, once.
 
-    entries: list[Entry]
-    truncated: bool
-    """There are more: go on after the last entry's ``raw``."""
+    The rest is known afterwards. Nothing is kept: a hundred thousand objects would take long to free.
+    """
 
+    _found: Iterator[Entry]
+    _walk: Walk
+    _limit: int | None
+    count: int = 0
+    last: Entry | None = None
+    truncated: bool = False
+    """There are more: go on after the ``raw`` of the last one."""
+    _digest: "blake2b" = field(factory=partial(blake2b, digest_size=16))
+
+    def __iter__(self) -> Iterator[Entry]:
+        for entry in self._found:
+            if self._limit is not None and self.count >= self._limit:
+                self.truncated = True
+                return
+            self._digest.update(b"%b\0%d %r\n" % (entry.raw, entry.size, entry.modified_time))
+            self.count += 1
+            self.last = entry
+            yield entry
+        self.truncated = not self._walk.complete
+
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(iter(()), Walk(root=-1), None)
+
+    def whole(self) -> Self:
+        """Itself, when all of it has been found."""
+        deque(self, maxlen=0)
+        return self
+
+    @property
     def version(self) -> str:
         """Changes with anything that the listing tells."""
-        digest = blake2b(b"more" if self.truncated else b"", digest_size=16)
-        for entry in self.entries:
-            digest.update(b"%b\0%d %r\n" % (entry.raw, entry.size, entry.modified_time))
-        return digest.hexdigest()
+        return f"{self._digest.hexdigest()}{'+' * self.truncated}"
 
 
 @frozen
@@ -139,14 +167,9 @@ class Workspace:
         ``depth`` 1 is the top level only. ``most`` bounds what is looked at, ``matches`` says of a path
         whether it is wanted. Directories that their permissions hide are left out.
         """
-        entries: list[Entry] = []
         walk = Walk(root=self.fd, depth=depth, after=after, most=most)
-        for entry in self.files(walk):
-            if matches is None or matches(entry.raw):
-                if limit is not None and len(entries) >= limit:
-                    return Listing(entries, truncated=True)
-                entries.append(entry)
-        return Listing(entries, truncated=not walk.complete)
+        found = (entry for entry in self.files(walk) if matches is None or matches(entry.raw))
+        return Listing(found, walk, limit)
 
     def files(self, walk: Walk) -> Iterator[Entry]:
         """The regular files that a walk through the workspace finds, one after the other."""

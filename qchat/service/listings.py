@@ -5,26 +5,39 @@ every file that it tells of. What is kept is only what follows from that look, w
 """
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Callable
+from fnmatch import translate
 
 from attrs import define, field, frozen
 
+from qchat.adapters.beneath import NotFound
 from qchat.adapters.files import Files
-from qchat.adapters.workspace import Listing
+from qchat.adapters.workspace import Listing, Workspace, displayed
 
 MAX_KEPT_BYTES = 64 * 1024 * 1024
 
 
 @frozen(kw_only=True)
 class Wanted:
-    """Which files of a session: see :meth:`.Files.listing`."""
+    """Which files of a session; ``glob`` is matched against the whole path, as it is displayed."""
 
     session_id: str
     limit: int
     after: bytes
     depth: int | None
     glob: str
+
+    def listing(self, workspace: Workspace) -> Listing:
+        matches = None
+        if self.glob:
+            pattern = re.compile(translate(self.glob))
+
+            def matches(raw: bytes) -> object:
+                return pattern.match(displayed(raw))
+
+        return workspace.listing(self.limit, self.after, self.depth, matches=matches)
 
 
 @define(eq=False, kw_only=True)
@@ -34,22 +47,24 @@ class Listings:
     _bytes: int = 0
 
     async def rendered(self, wanted: Wanted, render: Callable[[Listing], bytes]) -> tuple[str, bytes]:
-        """The listing's version, and what ``render`` (called in a thread) makes of it."""
-        listing, version = await asyncio.to_thread(self._look, wanted)
-        kept = self._forget(wanted)
-        body = kept[1] if kept and kept[0] == version else await asyncio.to_thread(render, listing)
+        """The listing's version, and what ``render`` (called in a thread) makes of it.
+
+        A workspace that has vanished has no files.
+        """
+        version, body = await asyncio.to_thread(self._look, wanted, self._kept.get(wanted), render)
         self._keep(wanted, version, body)
         return version, body
 
-    def _look(self, wanted: Wanted) -> tuple[Listing, str]:
-        listing = self.files.listing(
-            wanted.session_id,
-            limit=wanted.limit,
-            after=wanted.after,
-            depth=wanted.depth,
-            glob=wanted.glob,
-        )
-        return listing, listing.version()
+    def _look(
+        self, wanted: Wanted, kept: tuple[str, bytes] | None, render: Callable[[Listing], bytes]
+    ) -> tuple[str, bytes]:
+        try:
+            with self.files.workspace(wanted.session_id) as workspace:
+                if kept and kept[0] == wanted.listing(workspace).whole().version:
+                    return kept
+                return _rendered(wanted.listing(workspace), render)
+        except NotFound:
+            return _rendered(Listing.empty(), render)
 
     def _keep(self, wanted: Wanted, version: str, body: bytes) -> None:
         self._forget(wanted)  # somebody may have rendered it at the same time
@@ -62,3 +77,8 @@ class Listings:
         kept = self._kept.pop(wanted, None)
         self._bytes -= len(kept[1]) if kept else 0
         return kept
+
+
+def _rendered(listing: Listing, render: Callable[[Listing], bytes]) -> tuple[str, bytes]:
+    body = render(listing)
+    return listing.version, body

@@ -6,7 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,7 +44,7 @@ def read(workspace: Workspace, path: bytes) -> bytes:
         return file.read(status.st_size)
 
 
-def paths(entries: list[Entry]) -> list[str]:
+def paths(entries: Iterable[Entry]) -> list[str]:
     return [entry.path for entry in entries]
 
 
@@ -216,9 +216,10 @@ def test_listing(workspace: Workspace, root: Path) -> None:
     """All regular files are listed in the order of their paths' bytes, with size and time."""
     fill(root, TREE)
     listing = workspace.listing()
-    assert paths(listing.entries) == sorted(TREE, key=str.encode)
+    entries = [*listing]
+    assert paths(entries) == sorted(TREE, key=str.encode)
     assert not listing.truncated
-    entry = next(entry for entry in listing.entries if entry.path == "é/ö")
+    entry = next(entry for entry in entries if entry.path == "é/ö")
     assert entry == Entry("é/ö".encode(), 5, (root / "é/ö").stat().st_mtime)
     assert (entry.name, entry.path) == ("ö", "é/ö")
 
@@ -230,31 +231,31 @@ def test_listing_in_pages(workspace: Workspace, root: Path, limit: int) -> None:
     found: list[Entry] = []
     while True:
         page = workspace.listing(limit, found[-1].raw if found else b"")
-        found += page.entries
+        found += page
         if not page.truncated:
             break
-        assert len(page.entries) == limit
+        assert page.count == limit
     assert paths(found) == sorted(TREE, key=str.encode)
 
 
 def test_listing_goes_on_after_a_file_that_is_gone(workspace: Workspace, root: Path) -> None:
     """A page begins after a path, whether that still exists or not."""
     fill(root, TREE)
-    assert paths(workspace.listing(2, b"aa/y0/never").entries) == ["ab/x", "b/c/d/e/f"]
+    assert paths(workspace.listing(2, b"aa/y0/never")) == ["ab/x", "b/c/d/e/f"]
 
 
 def test_listing_depth(workspace: Workspace, root: Path) -> None:
     """The depth bounds how far down files are listed."""
     fill(root, ["a", "b/c", "b/d/e"])
-    assert paths(workspace.listing(depth=1).entries) == ["a"]
-    assert paths(workspace.listing(depth=2).entries) == ["a", "b/c"]
+    assert paths(workspace.listing(depth=1)) == ["a"]
+    assert paths(workspace.listing(depth=2)) == ["a", "b/c"]
 
 
 def test_listing_is_bounded(workspace: Workspace, root: Path) -> None:
     """A workspace that is too large is listed in part, and says so."""
     fill(root, [f"{n}" for n in range(50)])
     listing = workspace.listing(most=20)
-    assert len(listing.entries) == 20
+    assert len([*listing]) == 20
     assert listing.truncated
 
 
@@ -264,7 +265,7 @@ def test_listing_shows_only_files(workspace: Workspace, root: Path) -> None:
     os.mkfifo(root / "fifo")
     (root / "etc").symlink_to("/etc")
     (root / "passwd").symlink_to("/etc/passwd")
-    assert workspace.listing().entries == []
+    assert [*workspace.listing()] == []
 
 
 def test_listing_deep(workspace: Workspace, root: Path) -> None:
@@ -272,7 +273,7 @@ def test_listing_deep(workspace: Workspace, root: Path) -> None:
     below = make_deep(root, 5000, b"d", b"x")
     (root / "d" / "e").touch()
     (root / "d" / "d" / "a").touch()
-    assert [entry.raw for entry in workspace.listing().entries] == [b"d/d/a", below, b"d/e"]
+    assert [entry.raw for entry in workspace.listing()] == [b"d/d/a", below, b"d/e"]
 
 
 def test_listing_leaves_out_endless_paths(workspace: Workspace, root: Path) -> None:
@@ -280,7 +281,7 @@ def test_listing_leaves_out_endless_paths(workspace: Workspace, root: Path) -> N
     make_deep(root, 100, b"d" * 255, b"x")
     (root / "short").touch()
     listing = workspace.listing()
-    assert paths(listing.entries) == ["short"]
+    assert paths(listing) == ["short"]
     assert listing.truncated
 
 
@@ -288,7 +289,7 @@ def test_listing_branches_at_every_level(workspace: Workspace, root: Path, resol
     """A deep tree with files on the way back is listed whole."""
     names = ["/".join(["d"] * depth + ["z"]) for depth in range(150)]
     fill(root, names)
-    assert paths(workspace.listing().entries) == sorted(names, key=str.encode)
+    assert paths(workspace.listing()) == sorted(names, key=str.encode)
 
 
 @pytest.mark.parametrize(
@@ -343,7 +344,7 @@ def test_write_is_seen_when_complete(
         monkeypatch.setattr("qchat.adapters.upload.os.O_TMPFILE", os.O_DIRECTORY)
     with workspace.upload(b"file") as upload:
         upload.write(b"half")
-        assert workspace.listing().entries == []
+        assert [*workspace.listing()] == []
         with pytest.raises(NotFound):
             workspace.open_file(b"file")
     assert os.listdir(root) == []
@@ -407,7 +408,7 @@ def test_remove(workspace: Workspace, root: Path, place: Path, resolver: str) ->
     """A file is removed; directories, links and what they lead to are not."""
     fill(root, ["a/b", "keep"])
     workspace.remove(b"a/b")
-    assert workspace.listing().entries[0].path == "keep"
+    assert next(iter(workspace.listing())).path == "keep"
     (root / "link").symlink_to("keep")
     (root / "up").symlink_to(".")
     for path, error in [(b"a", NotRegular), (b"link", NotRegular), (b"up/keep", Outside), (b"no", NotFound)]:
@@ -480,8 +481,8 @@ def test_no_descriptor_is_left(workspace: Workspace, root: Path, resolver: str) 
         with pytest.raises(WorkspaceError):
             workspace.write_file(path, [])
     workspace.write_file(b"new/file", [b"x"])
-    workspace.listing(limit=1)
-    workspace.listing()
+    assert workspace.listing(limit=1).whole().truncated
+    workspace.listing().whole()
     workspace.measure()
     assert os.listdir("/proc/self/fd") == before
     assert fcntl.fcntl(workspace.fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
