@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Generator
 from contextlib import closing
+from itertools import islice
 from typing import Literal
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
@@ -16,7 +17,7 @@ from qchat.model.shape import to_json
 from qchat.service.listings import Wanted
 from qchat.service.thread import acquired, in_thread
 from qchat.web.access import session as session_of
-from qchat.web.download import HOSTILE, send_file, send_pieces
+from qchat.web.download import HOSTILE, PIECE_BYTES, send_file, send_pieces
 from qchat.web.files import REFUSALS, check_conditions, file_view, named_path, refusals
 from qchat.web.operation import BINARY, Media, Operation
 from qchat.web.parameters import (
@@ -54,7 +55,7 @@ FORMAT = Choice("format", "of the archive", ("zip", "tar.gz"))
     parameters=(LIMIT, AFTER, DEPTH, GLOB, IF_NONE_MATCH),
     raises=(SessionNotFound,),
 )
-async def index(request: web.Request) -> web.Response:
+async def index(request: web.Request) -> web.StreamResponse:
     """The regular files, recursively; ``next`` is the ``after`` of the following page."""
     ctx = context(request)
     session = session_of(request)
@@ -70,12 +71,25 @@ async def index(request: web.Request) -> web.Response:
     headers = {hdrs.ETAG: f'"{version}"', hdrs.CACHE_CONTROL: "private, no-cache"}
     if any(tag.value in ("*", version) for tag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    return web.Response(body=body, headers=headers, content_type="application/json", charset="utf-8")
+    response = web.StreamResponse(headers=headers)
+    response.content_type, response.charset = "application/json", "utf-8"
+    response.content_length = len(body)
+    return await send_pieces(request, response, _cut(body), ctx.settings.stall_timeout)
+
+
+async def _cut(body: bytes) -> AsyncGenerator[bytes]:
+    """In pieces, between which others run: to send megabytes in one go takes milliseconds."""
+    for start in range(0, len(body), PIECE_BYTES):
+        yield body[start : start + PIECE_BYTES]
+        await asyncio.sleep(0)
 
 
 def _listing_json(session_id: str, where: dict[str, str], listing: Listing) -> bytes:
-    # One file after the other: a hundred thousand at once would keep everybody else waiting.
-    files = [to_json(file_view(session_id, entry)).encode() for entry in listing]
+    # Some files at a time: to join or free a hundred thousand pieces would keep everybody else waiting.
+    entries = iter(listing)
+    blocks: list[bytes] = []
+    while views := [to_json(file_view(session_id, entry)) for entry in islice(entries, 500)]:
+        blocks.append(", ".join(views).encode())
     page = FilePage(
         session_id=session_id,
         **where,
@@ -84,8 +98,8 @@ def _listing_json(session_id: str, where: dict[str, str], listing: Listing) -> b
         truncated=listing.truncated,
         next=quote_from_bytes(listing.last.raw) if listing.truncated and listing.last else None,
     )
-    before, _, after = to_json(page).encode().partition(b"[]")
-    return b"".join((before, b"[", b", ".join(files), b"]", after))
+    before, files, after = to_json(page).encode().partition(b'"files": [')
+    return b"".join((before, files, b", ".join(blocks), after))
 
 
 @Operation(
