@@ -76,7 +76,7 @@ def long_transcript(bench: Bench) -> None:
             "2 x",
             f"{busy / quiet:.1f} x ({quiet:.2f} -> {busy:.2f} ms)",
             busy <= 2 * quiet,
-            "slices of 64 KiB that the loop is busy with",
+            "slices of 16 KiB that the loop is busy with",
         )
         before = _resumes(own.port, events, size)
     with serving("qchat", bench.program, base) as again:
