@@ -54,7 +54,7 @@ def _latency(bench: Bench, name: str, found: dict[str, list[Steady]]) -> None:
         + ", ".join(f"{side} {spread(p50[side], 2)} / {spread(p99[side], 1)}" for side in SIDES)
         + " ms",
         statistics.median(half) <= 1.2 and statistics.median(most) <= 1.2,
-        "what is under CPU; the p99 is threads (fsync, quotas) that wait for the interpreter",
+        "what is under CPU; the p99 is a queue, for the loop is busy most of the time",
     )
     bench.plots["latency"] = bars("Latency of a chunk, " + name, "ms", {"p50": p50, "p99": p99})
 
@@ -107,7 +107,7 @@ def short_turns(bench: Bench) -> None:
             f"+ {added:.1f} ms (bare {p50['bare']:.1f}, floor {p50['floor']:.1f}, here {p50[side]:.1f})",
             added <= target,
             "committing the turn (an fsync) before it starts"
-            + (", and bubblewrap" if side == "qchat-full" else ", and the fork of its keeper"),
+            + (", and bubblewrap" if side == "qchat-full" else ", two changes of process and a fork"),
         )
     half, most = statistics.median(end["qchat"]), quantile(end["qchat"], 0.99)
     bench.add(

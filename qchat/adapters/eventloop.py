@@ -19,8 +19,8 @@ from attrs import define
 SWITCH_SECONDS = 0.0001
 """How long a thread keeps the interpreter when another wants it; Python's default is 5 ms."""
 PAUSE_SECONDS = 0.0002
-PATIENCE_SECONDS, TURN_SECONDS = 0.005, 0.002
-"""After so long a thread goes on all the same, for so long, however busy the loop is."""
+PATIENCE_SECONDS, GRANTED_SECONDS = 0.005, 0.002
+"""After so long threads go on all the same, for so long, however busy the loop is."""
 COLLECT_SECONDS = 60.0
 NEVER = 1_000_000_000
 
@@ -67,13 +67,13 @@ def give_way() -> None:
     began = now = time.monotonic()
     while _loop.busy and now > _loop.threads_until:
         if now - began > PATIENCE_SECONDS:
-            _loop.threads_until = now + TURN_SECONDS
+            _loop.threads_until = now + GRANTED_SECONDS
         time.sleep(PAUSE_SECONDS)
         now = time.monotonic()
 
 
 async def collect_garbage() -> None:
-    """For as long as the service lives."""
+    """In full, once a minute, for as long as the service lives."""
     while True:
         await asyncio.sleep(COLLECT_SECONDS)
         gc.collect()

@@ -85,6 +85,7 @@ class Listing:
 
     @classmethod
     def empty(cls) -> Self:
+        """Of a workspace that has vanished."""
         return cls(iter(()), Walk(root=-1), None)
 
     def whole(self) -> Self:
@@ -160,15 +161,15 @@ class Workspace:
         after: bytes = b"",
         depth: int | None = None,
         most: int = MOST_ENTRIES,
-        matches: Callable[[bytes], object] | None = None,
+        matches: Callable[[str], object] | None = None,
     ) -> Listing:
         """The regular files, ``limit`` at most, that come after the path ``after``.
 
         ``depth`` 1 is the top level only. ``most`` bounds what is looked at, ``matches`` says of a path
-        whether it is wanted. Directories that their permissions hide are left out.
+        as it is displayed whether it is wanted. Directories that their permissions hide are left out.
         """
         walk = Walk(root=self.fd, depth=depth, after=after, most=most)
-        found = (entry for entry in self.files(walk) if matches is None or matches(entry.raw))
+        found = (entry for entry in self.files(walk) if matches is None or matches(entry.path))
         return Listing(found, walk, limit)
 
     def files(self, walk: Walk) -> Iterator[Entry]:

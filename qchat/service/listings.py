@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from qchat.adapters.beneath import NotFound
 from qchat.adapters.files import Files
-from qchat.adapters.workspace import Listing, Workspace, displayed
+from qchat.adapters.workspace import Listing, Workspace
 
 MAX_KEPT_BYTES = 64 * 1024 * 1024
 
@@ -30,13 +30,7 @@ class Wanted:
     glob: str
 
     def listing(self, workspace: Workspace) -> Listing:
-        matches = None
-        if self.glob:
-            pattern = re.compile(translate(self.glob))
-
-            def matches(raw: bytes) -> object:
-                return pattern.match(displayed(raw))
-
+        matches = re.compile(translate(self.glob)).match if self.glob else None
         return workspace.listing(self.limit, self.after, self.depth, matches=matches)
 
 
@@ -67,16 +61,12 @@ class Listings:
             return _rendered(Listing.empty(), render)
 
     def _keep(self, wanted: Wanted, version: str, body: bytes) -> None:
-        self._forget(wanted)  # somebody may have rendered it at the same time
+        if before := self._kept.pop(wanted, None):
+            self._bytes -= len(before[1])
         self._kept[wanted] = version, body
         self._bytes += len(body)
         while self._bytes > MAX_KEPT_BYTES:
             self._bytes -= len(self._kept.popitem(last=False)[1][1])
-
-    def _forget(self, wanted: Wanted) -> tuple[str, bytes] | None:
-        kept = self._kept.pop(wanted, None)
-        self._bytes -= len(kept[1]) if kept else 0
-        return kept
 
 
 def _rendered(listing: Listing, render: Callable[[Listing], bytes]) -> tuple[str, bytes]:

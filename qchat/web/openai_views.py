@@ -146,7 +146,8 @@ def error_body(error: QchatError, lang: str) -> OpenAIErrorBody:
     """The same error, for OpenAI's clients."""
     told = error.body(lang)
     details = "" if told.details is ABSENT else str(told.details)
-    parts = [told.error, *([details] if details not in told.error else [])]  # a turn's text may end in them
+    # The text of a failed turn ends in its details already.
+    parts = [told.error] if told.error.endswith(details) else [told.error, details]
     advice = [] if told.suggestions is ABSENT else told.suggestions
     default = "invalid_request_error" if error.status < 500 and error.status != 408 else "server_error"
     return OpenAIErrorBody(
