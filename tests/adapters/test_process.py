@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -128,7 +129,7 @@ async def test_exit_is_seen_while_a_grandchild_holds_the_pipe(run: Callable[...,
 
 async def test_stop_interrupts_first(run: Callable[..., Process]) -> None:
     """A program that obeys SIGINT ends by it."""
-    process = run("trap 'exit 42' INT; echo ready; while :; do sleep 0.01; done")
+    process = run("trap 'exit 42' INT; sleep 60 & echo ready; wait")
     await readable(process.stdout)
     await process.stop()
     assert process.exited.result() == 42
@@ -176,6 +177,20 @@ async def test_a_killed_warden_is_replaced(run: Callable[..., Process], spawner:
     spawner._warden.kill()
     spawner._warden.wait()
     assert await run("exit 5").exited == 5
+
+
+async def test_killed_spares_are_replaced(run: Callable[..., Process], spawner: Spawner) -> None:
+    """When the keepers that wait for a request are killed, others take the next ones."""
+    assert await run("exit 0").exited == 0
+    assert spawner._warden is not None
+    warden = spawner._warden.pid
+    for pid in map(int, Path(f"/proc/{warden}/task/{warden}/children").read_text().split()):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        await gone(pid)
+    codes = [await run(f"exit {number}").exited for number in range(1, 9)]
+    assert codes == [*range(1, 9)]
+    assert spawner._warden.pid == warden
 
 
 async def readable(fd: int) -> None:

@@ -1,9 +1,9 @@
 """The warden: the small process that starts the agents and outlives nobody's turn.
 
 The service itself never forks. It starts this program once, early, while it is alone, and asks it
-over a socket to start every agent. For each request the warden forks a *keeper*: a process that is
-the subreaper of one turn, so that whatever the agent leaves behind (double forks, ``setsid``
-daemons) becomes the keeper's child and nobody else's. The keeper
+over a socket to start every agent. The warden has *keepers* waiting at that socket: each takes one
+request and is the subreaper of one turn, so that whatever the agent leaves behind (double forks,
+``setsid`` daemons) becomes the keeper's child and nobody else's. The keeper
 
 - starts the agent and tells the service how it ended, at once;
 - then kills what is left, until the kernel says that it has no child any more. That answer

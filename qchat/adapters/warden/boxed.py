@@ -31,6 +31,10 @@ class Boxed(Agent):
         block, self._release = os.pipe()
         try:
             self.pid = _spawn(request, [*passed, told, block])
+        except OSError:
+            os.close(self.status)
+            os.close(self._release)
+            raise
         finally:
             os.close(told)
             os.close(block)

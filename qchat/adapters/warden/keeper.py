@@ -1,5 +1,6 @@
 """The keeper: one turn's subreaper, from the start of its agent to the proof that nothing is left."""
 
+import array
 import json
 import os
 import select
@@ -7,30 +8,50 @@ import signal
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
 from qchat.adapters.warden import kernel
-from qchat.adapters.warden.agent import Agent
+from qchat.adapters.warden.agent import MAX_FDS, Agent
 from qchat.adapters.warden.boxed import Boxed
 from qchat.adapters.warden.family import end_everything, reap
 
-
-def keep_and_exit(request: Mapping[str, Any], fds: list[int]) -> NoReturn:
-    """A keeper's whole life, in the forked process."""
-    status = 1
-    try:
-        # Away from the service's group: a signal to that one must not take the turn's proof with it.
-        os.setsid()
-        kernel.prctl(kernel.PR_SET_NAME, b"qchat-keeper")
-        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-        keep(request, socket.socket(fileno=fds[0]), fds[1:])
-        status = 0
-    finally:
-        os._exit(status)
+MESSAGE_BYTES = 256 * 1024
 
 
-def keep(request: Mapping[str, Any], turn: socket.socket, fds: list[int]) -> None:
+def prepare() -> socket.socket:
+    """Become a keeper, before anybody needs one; what :func:`wake_on_child` returns."""
+    # Away from the service's group: a signal to that one must not take the turn's proof with it.
+    os.setsid()
+    kernel.prctl(kernel.PR_SET_NAME, b"qchat-keeper")
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     woken = wake_on_child()
+    # A rehearsal, with a program that nobody can execute. After a fork the first change to each page of
+    # memory costs a copy, and these are the pages that a request changes: a turn shall not wait for that.
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
+    socket.send_fds(ours, [b'{"argv": ["/"], "env": {"PATH": "/"}, "bubblewrap": true}'], [root] * 4)
+    os.close(root)
+    message, fds = receive(theirs)
+    keep(json.loads(message), theirs, fds, woken)
+    ours.close()
+    theirs.close()
+    return woken
+
+
+def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
+    """A message, empty at the end, and the descriptors that came with it."""
+    fds = array.array("i")
+    message, ancillary, _, _ = sock.recvmsg(
+        MESSAGE_BYTES, socket.CMSG_SPACE(MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+    )
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return message, list(fds)
+
+
+def keep(request: Mapping[str, Any], turn: socket.socket, fds: list[int], woken: socket.socket) -> None:
+    """Keep one turn, from its start to the proof that nothing of it is left."""
     try:
         agent = Boxed(request, fds) if request.get("bubblewrap") else Agent(request, fds)
     except OSError as error:

@@ -1,6 +1,5 @@
 """The warden itself: one request after another, a keeper for each."""
 
-import array
 import gc
 import json
 import os
@@ -10,12 +9,13 @@ import socket
 from typing import Any
 
 from qchat.adapters.warden import kernel
-from qchat.adapters.warden.agent import MAX_FDS
 from qchat.adapters.warden.family import end_strays, reap
-from qchat.adapters.warden.keeper import keep_and_exit, wake_on_child
+from qchat.adapters.warden.keeper import keep, prepare, receive, wake_on_child
 
-MESSAGE_BYTES = 256 * 1024
 PID_BYTES = 4
+SPARES = 2
+"""Keepers that wait for a request."""
+CALM_SECONDS = 0.005
 
 
 def main(config: str) -> None:
@@ -44,26 +44,33 @@ def main(config: str) -> None:
 
 
 def serve(control: socket.socket) -> None:
-    """Have a keeper ready at any time: it takes the next request itself, and its successor is forked then."""
+    """Have keepers ready at any time, who take the requests themselves.
+
+    The successor of one is forked a moment later, unless it is needed at once: while a turn starts there is
+    enough to do.
+    """
+    spares: set[int] = set()
     keepers: set[int] = set()
     woken = wake_on_child()
     taken, tell = os.pipe()
-    spare = fork_keeper(control, tell)
     sources: list[Any] = [taken, woken]
     while True:
-        ready, _, _ = select.select(sources, [], [])
-        if taken in ready and int.from_bytes(os.read(taken, PID_BYTES), "little") == spare:
-            keepers.add(spare)
-            spare = fork_keeper(control, tell)
+        if not spares:
+            spares.add(fork_keeper(control, tell))
+        ready, _, _ = select.select(sources, [], [], CALM_SECONDS if len(spares) < SPARES else None)
+        if not ready:
+            spares.add(fork_keeper(control, tell))
+        if taken in ready and (pid := int.from_bytes(os.read(taken, PID_BYTES), "little")) in spares:
+            spares.remove(pid)
+            keepers.add(pid)
         if woken in ready:
             woken.recv(4096)
         for pid, code in reap():
-            if pid == spare:
-                if code > 0:  # there was no request, but the end
-                    return
-                spare = fork_keeper(control, tell)
-            elif pid not in keepers or code != 0:
-                end_strays(keepers | {spare})
+            if pid in spares and code > 0:  # there was no request, but the end
+                return
+            if pid not in spares | keepers or code != 0:
+                end_strays(keepers | spares)
+            spares.discard(pid)
             keepers.discard(pid)
 
 
@@ -71,25 +78,17 @@ def fork_keeper(control: socket.socket, tell: int) -> int:
     warden = os.getpid()
     if pid := os.fork():
         return pid
+    status = 1
     try:
         # Until it has a turn it is a part of the warden, and goes with it.
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        woken = prepare()
         message, fds = receive(control)
         if os.getppid() == warden and message:
             os.write(tell, os.getpid().to_bytes(PID_BYTES, "little"))
             kernel.prctl(kernel.PR_SET_PDEATHSIG, 0)
             control.close()
-            keep_and_exit(json.loads(message), fds)
+            keep(json.loads(message), socket.socket(fileno=fds[0]), fds[1:], woken)
+            status = 0
     finally:
-        os._exit(1)
-
-
-def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
-    fds = array.array("i")
-    message, ancillary, _, _ = sock.recvmsg(
-        MESSAGE_BYTES, socket.CMSG_SPACE(MAX_FDS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
-    )
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    return message, list(fds)
+        os._exit(status)
