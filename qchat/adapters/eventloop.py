@@ -1,14 +1,19 @@
 """The event loop, and what keeps others in this process from holding it up.
 
 A thread that lists, counts or packs files shares the interpreter with the loop, and each of the loop's
-system calls would give it away again. So such a thread asks before every step whether the loop has
-something to do, and waits until it has not. And collecting garbage stops everybody for as long as there
-are objects to look at: all that the service has made for good is left out, and the rest is collected in full
-once a minute, instead of whenever something large is being made.
+system calls would give it away. Nor does the loop get it back soon. The thread lets go of it at each of its
+own system calls, and has it again before the loop, which hears of that, has woken up; and it is made to let
+go only after an interval in which the loop hears nothing. So a thread asks between its steps whether the
+loop, or the kernel for the loop, has something to do, and waits until that is over.
+
+Collecting garbage stops everybody for as long as there are objects to look at. So all that the service has
+made for good is left out, and the rest is collected in full once a minute, instead of whenever something
+large is being made.
 """
 
 import asyncio
 import gc
+import select
 import selectors
 import sys
 import time
@@ -18,6 +23,8 @@ from attrs import define
 
 SWITCH_SECONDS = 0.0001
 """How long a thread keeps the interpreter when another wants it; Python's default is 5 ms."""
+STEP_SECONDS = 0.00005
+"""How long a thread goes on until it asks again."""
 PAUSE_SECONDS = 0.0002
 PATIENCE_SECONDS, GRANTED_SECONDS = 0.005, 0.002
 """After so long threads go on all the same, for so long, however busy the loop is."""
@@ -27,8 +34,10 @@ NEVER = 1_000_000_000
 
 @define
 class _Loop:
+    fd: int = -1
+    """Readable when something has happened that it waits for; -1 without a loop."""
     busy: bool = False
-    """Whether it has something to do."""
+    """Whether it has something to do already."""
     threads_until: float = 0.0
     """Until when threads go on all the same, by the monotonic clock."""
 
@@ -37,7 +46,11 @@ _loop = _Loop()
 
 
 class _Selector(selectors.DefaultSelector):
-    """Knows when the loop waits."""
+    """Tells threads when the loop waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        _loop.fd = self.fileno()
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         _loop.busy = timeout is not None and timeout <= 0
@@ -47,8 +60,8 @@ class _Selector(selectors.DefaultSelector):
             _loop.busy = True
 
     def close(self) -> None:
+        _loop.fd, _loop.busy = -1, False
         super().close()
-        _loop.busy = False
 
 
 def run(main: Coroutine[None, None, None]) -> None:
@@ -62,14 +75,26 @@ def run(main: Coroutine[None, None, None]) -> None:
 
 def give_way() -> None:
     """Wait until the loop waits; for threads that work for long, between two short steps."""
-    if not _loop.busy:
-        return
     began = now = time.monotonic()
-    while _loop.busy and now > _loop.threads_until:
+    if now < _loop.threads_until:
+        return
+    granted = STEP_SECONDS
+    while _is_wanted():
         if now - began > PATIENCE_SECONDS:
-            _loop.threads_until = now + GRANTED_SECONDS
+            granted = GRANTED_SECONDS
+            break
         time.sleep(PAUSE_SECONDS)
         now = time.monotonic()
+    _loop.threads_until = now + granted
+
+
+def _is_wanted() -> bool:
+    """Whether the loop needs the interpreter."""
+    if _loop.busy or _loop.fd < 0:
+        return _loop.busy
+    events = select.poll()
+    events.register(_loop.fd, select.POLLIN)
+    return bool(events.poll(0))
 
 
 async def collect_garbage() -> None:

@@ -34,41 +34,51 @@ class Wanted:
         return workspace.listing(self.limit, self.after, self.depth, matches=matches)
 
 
+@frozen
+class Rendered:
+    """A listing as it is sent. Pieces: to make, send or free megabytes in one go would hold everybody up."""
+
+    version: str
+    pieces: tuple[bytes, ...]
+    size: int
+
+
+Render = Callable[[Listing], tuple[bytes, ...]]
+
+
 @define(eq=False, kw_only=True)
 class Listings:
     files: Files
-    _kept: OrderedDict[Wanted, tuple[str, bytes]] = field(factory=OrderedDict)
+    _kept: OrderedDict[Wanted, Rendered] = field(factory=OrderedDict)
     _bytes: int = 0
 
-    async def rendered(self, wanted: Wanted, render: Callable[[Listing], bytes]) -> tuple[str, bytes]:
-        """The listing's version, and what ``render`` (called in a thread) makes of it.
+    async def rendered(self, wanted: Wanted, render: Render) -> Rendered:
+        """What ``render`` (called in a thread) makes of the listing.
 
         A workspace that has vanished has no files.
         """
-        version, body = await asyncio.to_thread(self._look, wanted, self._kept.get(wanted), render)
-        self._keep(wanted, version, body)
-        return version, body
+        found = await asyncio.to_thread(self._look, wanted, self._kept.get(wanted), render)
+        self._keep(wanted, found)
+        return found
 
-    def _look(
-        self, wanted: Wanted, kept: tuple[str, bytes] | None, render: Callable[[Listing], bytes]
-    ) -> tuple[str, bytes]:
+    def _look(self, wanted: Wanted, kept: Rendered | None, render: Render) -> Rendered:
         try:
             with self.files.workspace(wanted.session_id) as workspace:
-                if kept and kept[0] == wanted.listing(workspace).whole().version:
+                if kept and kept.version == wanted.listing(workspace).whole().version:
                     return kept
                 return _rendered(wanted.listing(workspace), render)
         except NotFound:
             return _rendered(Listing.empty(), render)
 
-    def _keep(self, wanted: Wanted, version: str, body: bytes) -> None:
+    def _keep(self, wanted: Wanted, found: Rendered) -> None:
         if before := self._kept.pop(wanted, None):
-            self._bytes -= len(before[1])
-        self._kept[wanted] = version, body
-        self._bytes += len(body)
+            self._bytes -= before.size
+        self._kept[wanted] = found
+        self._bytes += found.size
         while self._bytes > MAX_KEPT_BYTES:
-            self._bytes -= len(self._kept.popitem(last=False)[1][1])
+            self._bytes -= self._kept.popitem(last=False)[1].size
 
 
-def _rendered(listing: Listing, render: Callable[[Listing], bytes]) -> tuple[str, bytes]:
-    body = render(listing)
-    return listing.version, body
+def _rendered(listing: Listing, render: Render) -> Rendered:
+    pieces = render(listing)
+    return Rendered(listing.version, pieces, sum(map(len, pieces)))

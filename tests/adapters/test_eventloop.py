@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import os
 import subprocess
 import sys
 import threading
+from selectors import EVENT_READ
 
 from qchat.adapters import eventloop
 
@@ -29,6 +31,21 @@ def test_a_thread_comes_to_its_turn() -> None:
     assert not thread.is_alive()
     loop.close()
     steps()  # and nothing is waited for when there is no loop
+
+
+def test_a_thread_sees_what_the_loop_has_yet_to_see() -> None:
+    """A thread gives way as soon as something has happened that the loop waits for."""
+    reader, writer = os.pipe()
+    with eventloop._Selector() as selector:
+        selector.register(reader, EVENT_READ)
+        assert not eventloop._is_wanted()
+        os.write(writer, b"x")
+        assert eventloop._is_wanted()
+        os.read(reader, 1)
+        assert not eventloop._is_wanted()
+    os.close(reader)
+    os.close(writer)
+    assert not eventloop._is_wanted()
 
 
 def test_run_calms_the_interpreter() -> None:

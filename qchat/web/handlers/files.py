@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterable
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from typing import Literal
 from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
@@ -17,7 +18,7 @@ from qchat.model.shape import to_json
 from qchat.service.listings import Wanted
 from qchat.service.thread import acquired, in_thread
 from qchat.web.access import session as session_of
-from qchat.web.download import HOSTILE, PIECE_BYTES, send_file, send_pieces
+from qchat.web.download import HOSTILE, send_file, send_pieces
 from qchat.web.files import REFUSALS, check_conditions, file_view, named_path, refusals
 from qchat.web.operation import BINARY, Media, Operation
 from qchat.web.parameters import (
@@ -34,6 +35,7 @@ from qchat.web.parameters import (
 from qchat.web.views import FilePage, directories
 
 MAX_LISTED = 100_000
+FILES_A_PIECE = 400
 # Shown in place when asked for: types that no browser runs anything in.
 PREVIEWS = {
     ".png": "image/png",
@@ -67,29 +69,28 @@ async def index(request: web.Request) -> web.StreamResponse:
         glob=GLOB.text(request),
     )
     where = directories(session.id, ctx.settings, str(ctx.state.workspace(session.id)))
-    version, body = await ctx.listings.rendered(wanted, lambda found: _listing_json(session.id, where, found))
-    headers = {hdrs.ETAG: f'"{version}"', hdrs.CACHE_CONTROL: "private, no-cache"}
-    if any(tag.value in ("*", version) for tag in request.if_none_match or ()):
+    found = await ctx.listings.rendered(wanted, partial(_listing_json, session.id, where))
+    headers = {hdrs.ETAG: f'"{found.version}"', hdrs.CACHE_CONTROL: "private, no-cache"}
+    if any(tag.value in ("*", found.version) for tag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     response = web.StreamResponse(headers=headers)
     response.content_type, response.charset = "application/json", "utf-8"
-    response.content_length = len(body)
-    return await send_pieces(request, response, _cut(body), ctx.settings.stall_timeout)
+    response.content_length = found.size
+    return await send_pieces(request, response, _one_by_one(found.pieces), ctx.settings.stall_timeout)
 
 
-async def _cut(body: bytes) -> AsyncGenerator[bytes]:
-    """In pieces, between which others run: to send megabytes in one go takes milliseconds."""
-    for start in range(0, len(body), PIECE_BYTES):
-        yield body[start : start + PIECE_BYTES]
+async def _one_by_one(pieces: Iterable[bytes]) -> AsyncGenerator[bytes]:
+    """Others run between them, also while the client takes all at once."""
+    for piece in pieces:
+        yield piece
         await asyncio.sleep(0)
 
 
-def _listing_json(session_id: str, where: dict[str, str], listing: Listing) -> bytes:
-    # Some files at a time: to join or free a hundred thousand pieces would keep everybody else waiting.
+def _listing_json(session_id: str, where: dict[str, str], listing: Listing) -> tuple[bytes, ...]:
     entries = iter(listing)
     blocks: list[bytes] = []
-    while views := [to_json(file_view(session_id, entry)) for entry in islice(entries, 500)]:
-        blocks.append(", ".join(views).encode())
+    while views := [to_json(file_view(session_id, entry)) for entry in islice(entries, FILES_A_PIECE)]:
+        blocks.append((", " * bool(blocks) + ", ".join(views)).encode())
     page = FilePage(
         session_id=session_id,
         **where,
@@ -99,7 +100,7 @@ def _listing_json(session_id: str, where: dict[str, str], listing: Listing) -> b
         next=quote_from_bytes(listing.last.raw) if listing.truncated and listing.last else None,
     )
     before, files, after = to_json(page).encode().partition(b'"files": [')
-    return b"".join((before, files, b", ".join(blocks), after))
+    return before + files, *blocks, after
 
 
 @Operation(
