@@ -228,7 +228,7 @@ def beside(bench: Bench) -> None:
             (place / f"f{number}").touch()
         path = f"/api/v1/sessions/{session}"
         port = server.port
-        works = {
+        works: dict[str, Work] = {
             f"a sweep of {directories} directories": partial(_swept, base),
             f"a listing of {files} files": _at_once(partial(fetch, port, f"{path}/files")),
             f"an upload of {megabytes} MB": _at_once(

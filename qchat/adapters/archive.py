@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from typing import Literal
 
 from qchat.adapters.beneath import WorkspaceError
+from qchat.adapters.eventloop import give_way
 from qchat.adapters.tree import Walk
 from qchat.adapters.workspace import Entry, Workspace
 
 PIECE_BYTES = 64 * 1024
 READ_BYTES = 256 * 1024
-READS = 16
-"""After so many there is a piece, if an empty one: zeros compress to nothing."""
+PIECE_SECONDS = 0.05
+"""After so long there is a piece, if an empty one: zeros compress to nothing."""
 MOST_ENTRIES = 10_000_000
 ZIP_TIMES = 315_619_200, 4_354_732_800
 """The first and the last time that zip can tell, less the time zones: 1980 and 2107."""
@@ -54,9 +55,12 @@ def archive_pieces(workspace: Workspace, kind: Kind) -> Iterator[bytes]:
     sink = _Sink()
     files = workspace.files(Walk(root=workspace.fd, most=MOST_ENTRIES))
     steps = _zip(workspace, files, sink) if kind == "zip" else _tar(workspace, files, sink)
-    for number, _ in enumerate(steps):
-        if len(sink.held) >= PIECE_BYTES or number % READS == 0:
+    due = 0.0
+    for _ in steps:
+        give_way()
+        if len(sink.held) >= PIECE_BYTES or time.monotonic() > due:
             yield sink.take()
+            due = time.monotonic() + PIECE_SECONDS
     yield sink.take()
 
 
