@@ -34,12 +34,11 @@ class Transcript:
 
         :raises OSError: when the disk is full; what fitted has been written and counted.
         """
-        view = memoryview(data)
-        while view:
-            written = os.write(self.fd, view)
-            self._hash.update(view[:written])
+        while data:
+            written = os.write(self.fd, data)
+            self._hash.update(data[:written])
             self.size += written
-            view = view[written:]
+            data = data[written:]
 
     @property
     def sha256(self) -> str:

@@ -46,7 +46,7 @@ class Plain(Scanner):
         if self._carriage:
             text = "\r" + text
         tail = text[len(text.rstrip("\r\n")) :]
-        lone = max((match.end() for match in _LONE.finditer(tail)), default=0)
+        lone = max((match.end() for match in _LONE.finditer(tail)), default=0) if "\r" in tail else 0
         rest = tail[lone:]
         if lone:
             end += 1 - len(rest)  # known to be lone when the next byte was seen
