@@ -16,6 +16,7 @@ from qchat.model.session import Session
 from qchat.service.feed import Feed
 from qchat.service.idle import IdleClock
 from qchat.service.sessions import Sessions
+from qchat.service.thread import in_thread
 
 log = structlog.get_logger()
 MAX_WATCHED_SECONDS = 24 * 3600.0
@@ -73,7 +74,7 @@ class Janitor:
         self.feed.delete(session.id)
         try:
             if self.cleanup:
-                self.state.discard(session.id)
+                await in_thread(self.state.discard, session.id)
                 self.sessions.trash_filled.set()
         except OSError as error:
             log.error("清理过期会话失败", session_id=session.id, error=error.strerror)
