@@ -85,15 +85,18 @@ def give_way() -> None:
             break
         time.sleep(PAUSE_SECONDS)
         now = time.monotonic()
-    _loop.threads_until = now + granted
+        if now < _loop.threads_until:  # another thread was granted it
+            return
+    _loop.threads_until = max(_loop.threads_until, now + granted)
 
 
 def _is_wanted() -> bool:
-    """Whether the loop needs the interpreter."""
-    if _loop.busy or _loop.fd < 0:
+    """Whether the loop needs the interpreter; a timer that is due is not seen."""
+    fd = _loop.fd  # closing the loop changes it
+    if _loop.busy or fd < 0:
         return _loop.busy
     events = select.poll()
-    events.register(_loop.fd, select.POLLIN)
+    events.register(fd, select.POLLIN)
     return bool(events.poll(0))
 
 

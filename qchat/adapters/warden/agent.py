@@ -60,8 +60,8 @@ def _start(request: Mapping[str, Any], fds: list[int]) -> int:
                 number, _, name = said.decode(errors="surrogateescape").partition(" ")
                 raise OSError(int(number), os.strerror(int(number)), name)
         return pid
-    (writer,) = out_of_the_way([writer])
     try:
+        (writer,) = out_of_the_way([writer])
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() == keeper:  # else it died before the line above took hold
             _execute(request, fds)

@@ -25,8 +25,17 @@ def prepare() -> socket.socket:
     kernel.prctl(kernel.PR_SET_NAME, b"qchat-keeper")
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     woken = wake_on_child()
-    # A rehearsal, with a program that nobody can execute. After a fork the first change to each page of
-    # memory costs a copy, and these are the pages that a request changes: a turn shall not wait for that.
+    with suppress(OSError):  # without it a turn only begins later
+        rehearse(woken)
+    return woken
+
+
+def rehearse(woken: socket.socket) -> None:
+    """Keep a turn whose program nobody can execute.
+
+    After a fork the first change to each page of memory costs a copy, and these are the pages that a request
+    changes: a turn shall not wait for that.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     root = os.open("/", os.O_PATH | os.O_CLOEXEC)
     socket.send_fds(ours, [b'{"argv": ["/"], "env": {"PATH": "/"}, "bubblewrap": true}'], [root] * 4)
@@ -35,7 +44,6 @@ def prepare() -> socket.socket:
     keep(json.loads(message), theirs, fds, woken)
     ours.close()
     theirs.close()
-    return woken
 
 
 def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
@@ -55,6 +63,7 @@ def keep(request: Mapping[str, Any], turn: socket.socket, fds: list[int], woken:
     try:
         agent = Boxed(request, fds) if request.get("bubblewrap") else Agent(request, fds)
     except OSError as error:
+        end_everything()  # bubblewrap may run already
         report(turn, error=f"{error.filename}: {error.strerror}")
         return
     finally:

@@ -1,4 +1,4 @@
-"""The warden itself: one request after another, a keeper for each."""
+"""The warden itself: it keeps keepers ready, who take the requests."""
 
 import gc
 import json
@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import socket
+from contextlib import suppress
 from typing import Any
 
 from qchat.adapters.warden import kernel
@@ -13,6 +14,8 @@ from qchat.adapters.warden.family import end_strays, reap
 from qchat.adapters.warden.keeper import keep, prepare, receive, wake_on_child
 
 PID_BYTES = 4
+NO_REQUEST, FAILED = 1, 2
+"""How a keeper exits: nobody asks any more, or it could not keep its turn."""
 SPARES = 2
 """Keepers that wait for a request."""
 CALM_SECONDS = 0.005
@@ -59,32 +62,36 @@ def serve(control: socket.socket) -> None:
             spares.add(fork_keeper(control, tell))
         ready, _, _ = select.select(sources, [], [], CALM_SECONDS if len(spares) < SPARES else None)
         if not ready:
-            spares.add(fork_keeper(control, tell))
+            with suppress(OSError):  # there is another one still
+                spares.add(fork_keeper(control, tell))
         if taken in ready and (pid := int.from_bytes(os.read(taken, PID_BYTES), "little")) in spares:
             spares.remove(pid)
             keepers.add(pid)
         if woken in ready:
             woken.recv(4096)
+        ended = False
         for pid, code in reap():
-            if pid in spares and code > 0:  # there was no request, but the end
-                return
+            ended |= pid in spares and code == NO_REQUEST
             if pid not in spares | keepers or code != 0:
                 end_strays(keepers | spares)
             spares.discard(pid)
             keepers.discard(pid)
+        if ended:
+            return
 
 
 def fork_keeper(control: socket.socket, tell: int) -> int:
     warden = os.getpid()
     if pid := os.fork():
         return pid
-    status = 1
+    status = NO_REQUEST
     try:
         # Until it has a turn it is a part of the warden, and goes with it.
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         woken = prepare()
         message, fds = receive(control)
         if os.getppid() == warden and message:
+            status = FAILED
             os.write(tell, os.getpid().to_bytes(PID_BYTES, "little"))
             kernel.prctl(kernel.PR_SET_PDEATHSIG, 0)
             control.close()

@@ -18,7 +18,7 @@ from qchat.model.shape import to_json
 from qchat.service.listings import Wanted
 from qchat.service.thread import acquired, in_thread
 from qchat.web.access import session as session_of
-from qchat.web.download import HOSTILE, send_file, send_pieces
+from qchat.web.download import HOSTILE, PIECE_BYTES, send_file, send_pieces
 from qchat.web.files import REFUSALS, check_conditions, file_view, named_path, refusals
 from qchat.web.operation import BINARY, Media, Operation
 from qchat.web.parameters import (
@@ -82,8 +82,9 @@ async def index(request: web.Request) -> web.StreamResponse:
 async def _one_by_one(pieces: Iterable[bytes]) -> AsyncGenerator[bytes]:
     """Others run between them, also while the client takes all at once."""
     for piece in pieces:
-        yield piece
-        await asyncio.sleep(0)
+        for start in range(0, len(piece), PIECE_BYTES):  # names can be long
+            yield piece[start : start + PIECE_BYTES]
+            await asyncio.sleep(0)
 
 
 def _listing_json(session_id: str, where: dict[str, str], listing: Listing) -> tuple[bytes, ...]:
