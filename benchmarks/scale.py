@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 from benchmarks.load import Client, Stream, call, request
-from benchmarks.measure import WARM_UP, Bench, counted, latencies, spread
+from benchmarks.measure import WARM_UP, Bench, counted, latencies, ratios, spread
 from benchmarks.plot import lines
 from benchmarks.serving import Server, serving
 
@@ -22,6 +22,8 @@ MB = 1_000_000
 BLOCK = 65536
 Work = Callable[[Callable[[], None]], object]
 """Does something large; calls its argument when it begins to."""
+SETTLED_SECONDS = 0.05
+"""After a turn: what is put away behind it is part of its cost."""
 BESIDE = (20, 50)
 """Streams, and chunks a second of each, whose latency is watched while something large goes on."""
 
@@ -281,31 +283,39 @@ def _wait_for_its_end(base: Path) -> None:
 
 def cost_against_size(bench: Bench) -> None:
     """Processor time of one short turn, with more and more turns before it, and sessions around it."""
-    tries = bench.scaled(20, 2)
-    curves: dict[str, list[tuple[float, float]]] = {"past turns": [], "sessions": []}
+    past = (1, 10, 100, bench.scaled(1000, 100))
+    around = (10, 100, 1000, bench.scaled(10_000, 1000))
     with bench.servers("qchat") as servers:
-        server = servers["qchat"]
-        session, past = server.session(), 0
-        for wanted in (1, 10, 100, bench.scaled(1000, 100)):
-            while past < wanted:
+        places = {size: (servers["qchat"], servers["qchat"].session()) for size in past}
+        for size, (server, session) in places.items():
+            for _ in range(size):
                 _short_turn(server, session)
-                past += 1
-            curves["past turns"].append((wanted, _cost(server, session, tries)))
-            past += tries
-        count = 1
-        for wanted in (10, 100, 1000, bench.scaled(10_000, 1000)):
-            make_sessions(server, wanted - count)
-            count = wanted
-            curves["sessions"].append((wanted, _cost(server, server.session(), tries)))
-    for name, curve in curves.items():
-        least, most = min(cost for _, cost in curve), max(cost for _, cost in curve)
-        bench.add(
-            f"cost of a turn against {name}, {curve[0][0]:g} to {curve[-1][0]:g}",
-            "flat",
-            "; ".join(f"{size:g}: {cost:.1f} ms" for size, cost in curve),
-            most <= 1.3 * least,
-        )
+        curves = {"past turns": _curve(bench, "past turns", places)}
+    with ExitStack() as stack:
+        places = {}
+        for size in around:
+            server = stack.enter_context(bench.servers("qchat"))["qchat"]
+            places[size] = (server, make_sessions(server, size)[-1])
+        curves["sessions"] = _curve(bench, "sessions", places)
     bench.plots["size"] = lines("Server CPU of one short turn", "ms", "how many there are", curves)
+
+
+def _curve(bench: Bench, name: str, places: dict[int, tuple[Server, str]]) -> list[tuple[float, float]]:
+    """Interleaved, so that a machine that becomes slower does so for every size."""
+    costs: dict[int, list[float]] = {size: [] for size in places}
+    for _ in range(bench.scaled(20, 2)):
+        for size, place in places.items():
+            costs[size].append(_cost(*place))
+    curve = [(float(size), statistics.median(values)) for size, values in costs.items()]
+    fewest = costs[min(costs)]
+    times = [statistics.median(ratios(values, fewest)) for values in costs.values()]
+    bench.add(
+        f"cost of a turn against {name}, {curve[0][0]:g} to {curve[-1][0]:g}",
+        "flat",
+        "; ".join(f"{size:g}: {cost:.1f} ms" for size, cost in curve) + f"; at most {max(times):.2f} x",
+        max(times) <= 1.3,
+    )
+    return curve
 
 
 def _short_turn(server: Server, session: str) -> None:
@@ -316,9 +326,9 @@ def _short_turn(server: Server, session: str) -> None:
     client.close()
 
 
-def _cost(server: Server, session: str, tries: int) -> float:
+def _cost(server: Server, session: str) -> float:
     """Milliseconds a turn; the helpers' time is out of account, for theirs are gone when it ends."""
     before = server.own_cpu()
-    for _ in range(tries):
-        _short_turn(server, session)
-    return (server.own_cpu() - before) / tries * 1e3
+    _short_turn(server, session)
+    time.sleep(SETTLED_SECONDS)
+    return (server.own_cpu() - before) * 1e3

@@ -43,6 +43,9 @@ class Plain(Scanner):
 
     def text(self, text: str, end: int) -> None:
         """Text, known at byte ``end``, with all its line ends."""
+        if text[-1] != "\n" and "\r" not in text and not self._carriage:  # most of it by far
+            self._writer.write(text, end)
+            return
         if self._carriage:
             text = "\r" + text
         tail = text[len(text.rstrip("\r\n")) :]

@@ -1,6 +1,7 @@
 """What the readers of a session wait for: one channel a session, one waiter a reader."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import closing
 
@@ -58,7 +59,7 @@ class Waiter:
     async def changed(self) -> bool:
         """Wait for :meth:`Channel.wake`; false when nothing happened for so long."""
         loop = asyncio.get_running_loop()
-        self._since = loop.time()
+        self._since = time.monotonic()
         if self._timer is None:
             self._timer = loop.call_later(self.seconds, self._look)
         self._future = loop.create_future()
@@ -73,7 +74,7 @@ class Waiter:
         if self._future is None or self._future.done():
             return
         if self.push is not None and self.push():
-            self._since = asyncio.get_running_loop().time()
+            self._since = time.monotonic()
         else:
             self._future.set_result(True)
 
@@ -82,7 +83,7 @@ class Waiter:
         if self._future is None:  # busy; the next wait sets it again
             return
         loop = asyncio.get_running_loop()
-        left = self._since + self.seconds - loop.time()
+        left = self._since + self.seconds - time.monotonic()
         if left > 0:
             self._timer = loop.call_later(left, self._look)
         elif not self._future.done():

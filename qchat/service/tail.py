@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 from qchat.adapters import checkpoints as files
 from qchat.model.event import Text, Tool
@@ -28,6 +28,8 @@ class Checkpoints:
 
     states: list[Numbered]
     """The first is that at the beginning; each is behind the one before."""
+    _due: int = Factory(lambda self: self.states[-1].consumed + CHECKPOINT_BYTES, takes_self=True)
+    """How many bytes a parser has consumed whose state is to be the next."""
 
     @classmethod
     def of(cls, turn: Turn) -> "Checkpoints":
@@ -45,9 +47,10 @@ class Checkpoints:
         files.save(transcript, tuple(self.states))
 
     def offer(self, parser: Numbered) -> None:
-        """Remember a state, if the last one is far enough behind."""
-        if parser.consumed - self.states[-1].consumed >= CHECKPOINT_BYTES:
+        """Remember the state of ``parser``, if the last one is far enough behind."""
+        if parser.consumed >= self._due:
             self.states.append(parser.fork())
+            self._due = parser.consumed + CHECKPOINT_BYTES
 
     def before(self, offset: int) -> Numbered:
         """A parser of its own that has consumed less than ``offset`` bytes, or none.
@@ -135,10 +138,13 @@ class Tail:
         It does not when the place lies before the window, or inside a frame of it: pieces of text
         are merged as they come, and a reader may stand where an earlier stream had cut.
         """
-        index = bisect_right(self._places, place)
-        before = self._places[index - 1] if index else self.floor
+        places = self._places
+        if len(places) > 1 and places[-2] == place:  # who keeps up: nothing needs to be searched for
+            return self.end - 1
+        index = bisect_right(places, place)
+        before = places[index - 1] if index else self.floor
         # What comes next has not begun before ``place``: nothing is there yet, or the terminal event.
-        undivided = index >= len(self._places) - self.ended
+        undivided = index >= len(places) - self.ended
         if place == before or (undivided and place > before):
             return self._first + index
         return None
