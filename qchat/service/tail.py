@@ -84,8 +84,7 @@ class Tail:
 
     @classmethod
     def of(cls, turn: Turn, framer: Framer) -> "Tail":
-        checkpoints = Checkpoints.of(turn)
-        return cls(turn, framer, checkpoints, checkpoints.before(0))
+        return cls(turn, framer, Checkpoints.of(turn), Numbered.create(turn.form, turn.output))
 
     @property
     def end(self) -> int:
