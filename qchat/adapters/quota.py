@@ -14,8 +14,8 @@ from qchat.adapters.workspace import Usage
 
 SHARE = 0.05
 """Of a core, for each turn that is watched."""
-PER_SECOND = 50
-"""Counts of all turns together, at most."""
+PER_SECOND = 20
+"""Counts of all turns together, at most: each takes the interpreter from the event loop a few dozen times."""
 
 
 @frozen(kw_only=True)
